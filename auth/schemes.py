@@ -1,0 +1,191 @@
+"""The functions behind the contract's security schemes: from a request to a `Principal`.
+
+A credential that is present and bad is refused, whatever else came with it. Which scheme an
+operation names matters little here: the credential is recognised by its form, and the scope table
+says which kinds the operation takes.
+"""
+
+import hmac
+import time
+from collections import OrderedDict
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from sqlalchemy import Row
+
+import settings
+from auth import tokens, webhook_signatures
+from auth.address import caller_address
+from auth.webhook_signatures import VerifiedDelivery
+from domain.errors import Forbidden, TooMany, Unauthenticated
+from domain.ids import fingerprint
+from domain.principal import WORKER_SCOPES, Kind, Principal
+from persistence import browser_sessions, database, keys, m2m_clients
+from persistence.ephemeral import limits
+
+COOKIE: Final = "wos-session"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+REFRESH_GRACE_SECONDS: Final = 24 * 3600
+"""How long after its expiry a runtime token may still ask for a new one."""
+
+CACHED_KEYS: Final = 10_000
+CACHED_KEY_SECONDS: Final = 30.0
+
+
+class RequestView(Protocol):
+    """What authentication reads of a request; `contract.Request` is one."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def headers(self) -> Any: ...
+    @property
+    def cookies(self) -> dict[str, str]: ...
+    @property
+    def client_host(self) -> str | None: ...
+    @property
+    def path_params(self) -> Any: ...
+    @property
+    def operation(self) -> Any: ...
+    async def body(self) -> bytes: ...
+
+
+# Worker calls read the state of their key or worker in their own query, so a key may be
+# recognised from here without asking the database twice.
+_known_keys: OrderedDict[bytes, tuple[float, Principal, float]] = OrderedDict()
+
+
+async def authenticate(
+    request: RequestView, alternatives: tuple[str, ...]
+) -> Principal | VerifiedDelivery:
+    """Say who is asking, or raise `Unauthenticated`, or `TooMany` when an address keeps failing."""
+    try:
+        return await _recognise(request, alternatives)
+    except Unauthenticated:
+        await count_failure(request)
+        raise
+
+
+async def count_failure(request: RequestView) -> None:
+    """Count a refused credential; raises `TooMany` once its address has had too many a minute."""
+    most = settings.current().failures_per_minute
+    if most and await limits.count_failure(address_of(request)) > most:
+        raise TooMany(retry_after=limits.WINDOW_SECONDS)
+
+
+def address_of(request: RequestView) -> str:
+    """The caller's address, through the proxies that the settings trust."""
+    trusted = settings.current().trusted_proxies
+    forwarded = request.headers.get("x-forwarded-for") if trusted else None
+    return caller_address(request.client_host, forwarded, trusted)
+
+
+async def _recognise(
+    request: RequestView, alternatives: tuple[str, ...]
+) -> Principal | VerifiedDelivery:
+    if "webhookHmac" in alternatives:
+        return await webhook_signatures.verify(
+            request.path_params["provider"], request.headers, await request.body()
+        )
+    found: Principal | None = None
+    if "cookieAuth" in alternatives and COOKIE in request.cookies:
+        found = await _cookie(request, request.cookies[COOKIE])
+    authorization = request.headers.get("authorization")
+    if authorization is not None and alternatives != ("cookieAuth",):
+        found = await _bearer(authorization, request.operation.id, "workerJwt" in alternatives)
+    if found is None:
+        raise Unauthenticated
+    return found
+
+
+async def _cookie(request: RequestView, value: str) -> Principal:
+    if request.method not in SAFE_METHODS:
+        _require_own_origin(request.headers.get("origin"))
+    async with database.statement() as db:
+        row = await browser_sessions.find_key(db, fingerprint(value))
+    if row is None:
+        raise Unauthenticated("The browser session has ended; sign in again")
+    return principal_of_key(row, Kind.COOKIE)
+
+
+def _require_own_origin(origin: str | None) -> None:
+    own = urlsplit(settings.current().own_address)
+    if origin is None or urlsplit(origin)[:2] != own[:2]:
+        raise Forbidden(
+            f"A change made with the cookie needs an Origin header of {own.scheme}://{own.netloc}"
+        )
+
+
+async def _bearer(authorization: str, operation_id: str, for_workers: bool) -> Principal:
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("Send the credential as Authorization: Bearer <token>")
+    if token.count(".") == 2:
+        grace = REFRESH_GRACE_SECONDS if operation_id == "workerRefreshToken" else 0
+        kind, claims = await tokens.verify(token, grace)
+        return principal_of_runtime(claims) if kind is tokens.RUNTIME else await _m2m(claims)
+    system_key = settings.current().system_key
+    if system_key and hmac.compare_digest(system_key.value.encode(), token.encode()):
+        return Principal(Kind.SYSTEM, "system", None, None, frozenset({"system"}))
+    return await key_principal(token, from_memory=for_workers)
+
+
+async def _m2m(claims: dict[str, Any]) -> Principal:
+    # The row is read every time, so that revoking a client ends its tokens at once.
+    async with database.statement() as db:
+        row = await m2m_clients.find_alive(db, claims["sub"])
+    if row is None:
+        raise Unauthenticated("The M2M client was revoked")
+    return Principal(Kind.M2M, row.id, row.org_id, None, frozenset(claims["scopes"]))
+
+
+async def key_principal(token: str, *, from_memory: bool = False) -> Principal:
+    """Who an API key or registration token speaks for; raises `Unauthenticated`.
+
+    `from_memory` is for operations whose own query checks that the key is alive.
+    """
+    key_hash = fingerprint(token)
+    if from_memory and key_hash in _known_keys:
+        known_at, principal, ends_at = _known_keys[key_hash]
+        if known_at + CACHED_KEY_SECONDS > time.monotonic() and ends_at > time.time():
+            return principal
+    async with database.statement() as db:
+        row = await keys.find_by_hash(db, key_hash)
+    if row is None:
+        _known_keys.pop(key_hash, None)
+        raise Unauthenticated("The key is unknown, expired or revoked")
+    kind = Kind.ORG_KEY if row.project_ids is None else Kind.PROJECT_KEY
+    principal = principal_of_key(row, kind)
+    ends_at = row.expires_at.timestamp() if row.expires_at else float("inf")
+    _known_keys[key_hash] = (time.monotonic(), principal, ends_at)
+    if len(_known_keys) > CACHED_KEYS:
+        _known_keys.popitem(last=False)
+    return principal
+
+
+def principal_of_key(row: Row[Any], kind: Kind) -> Principal:
+    """A key's row as the caller it stands for; a browser session has its key's rights."""
+    return Principal(
+        kind,
+        row.id,
+        row.org_id,
+        None if row.project_ids is None else frozenset(row.project_ids),
+        frozenset(row.scopes),
+        registration_id=row.id,
+        issues_runtime_tokens=not row.is_deployment_key,
+    )
+
+
+def principal_of_runtime(claims: dict[str, Any]) -> Principal:
+    """A runtime token's claims as the worker it stands for."""
+    return Principal(
+        Kind.RUNTIME,
+        claims["sub"],
+        claims["org"],
+        frozenset({claims["proj"]}),
+        frozenset(claims["scope"]) & frozenset(WORKER_SCOPES),
+        registration_id=claims["reg"],
+        worker_id=claims["sub"],
+    )

@@ -1,0 +1,81 @@
+"""operationId -> scope: the one table that says what each operation needs, and of whom.
+
+The start is refused while an operation of the contract is missing here, and
+`scripts/sync_spec.py` compares the table with the *Permissions* line of each description.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from domain.errors import Forbidden
+from domain.principal import Kind, Principal
+
+PUBLIC: Final = "none"
+ANY: Final = "any"
+
+RUNTIME_ONLY: Final = frozenset({Kind.RUNTIME})
+WORKERS: Final = frozenset({Kind.RUNTIME, Kind.PROJECT_KEY, Kind.ORG_KEY})
+KEYS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY})
+REGISTRARS: Final = KEYS | {Kind.COOKIE}
+READERS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
+MANAGERS: Final = frozenset({Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
+MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
+SYSTEM: Final = frozenset({Kind.SYSTEM})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The scope an operation needs, and the kinds of credential that may hold it."""
+
+    scope: str
+    kinds: frozenset[Kind] = frozenset()
+
+
+RULES: Final[dict[str, Rule]] = {
+    "daemonRegister": Rule("worker:register"),  # the key is in the body, checked by the handler
+    "daemonHeartbeat": Rule("worker:heartbeat", RUNTIME_ONLY),
+    "workersRegister": Rule("worker:register", REGISTRARS),
+    "workerPoll": Rule("worker:poll", WORKERS),
+    "workerHeartbeat": Rule("worker:heartbeat", WORKERS),
+    "workerRefreshToken": Rule("worker:register", WORKERS),
+    "getSessionStatus": Rule("worker:session", WORKERS),
+    "updateSessionStatus": Rule("worker:session", WORKERS),
+    "postSessionActivity": Rule("worker:session", WORKERS),
+    "postSessionCompletion": Rule("worker:session", WORKERS),
+    "listPublicSessions": Rule("sessions:read", READERS),
+    "getPublicSession": Rule("sessions:read", READERS),
+    "issueM2MToken": Rule(PUBLIC),
+    "mintApiKey": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
+    "listApiKeys": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
+    "revokeApiKey": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
+    "createM2MClient": Rule("org_keys:write", MANAGERS),
+    "listM2MClients": Rule("org_keys:write", MANAGERS),
+    "revokeM2MClient": Rule("org_keys:write", MANAGERS),
+    "whoami": Rule(ANY, READERS),
+    "createBrowserSession": Rule(ANY, KEYS),
+    "endBrowserSession": Rule(ANY, frozenset({Kind.COOKIE})),
+    "webhookIngest": Rule(PUBLIC),
+    "createOrganization": Rule("system", SYSTEM),
+    "listOrganizations": Rule("system", SYSTEM),
+    "createProject": Rule("projects:write", MANAGERS_AND_SYSTEM),
+    "listProjects": Rule("projects:read", READERS | SYSTEM),
+    "getOrgSettings": Rule("org:read", READERS | SYSTEM),
+    "updateOrgSettings": Rule("org:write", MANAGERS_AND_SYSTEM),
+    "createWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
+    "listWorkspaceMappings": Rule("workspaces:read", READERS | SYSTEM),
+    "deleteWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
+    "getHealth": Rule(PUBLIC),
+}
+
+
+def authorize(principal: Principal, operation_id: str) -> None:
+    """Raise `Forbidden` unless the credential is of a kind, and has the scope, the table names."""
+    rule = RULES[operation_id]
+    if rule.scope == PUBLIC:  # a webhook's signature is all the credential there is
+        return
+    if principal.kind not in rule.kinds:
+        allowed = ", ".join(sorted(kind.value for kind in rule.kinds))
+        raise Forbidden(f"This operation does not take a {principal.kind.value}; use: {allowed}")
+    if rule.scope == ANY or principal.kind is Kind.SYSTEM or principal.may(rule.scope):
+        return
+    raise Forbidden(f"The credential lacks the scope {rule.scope}")

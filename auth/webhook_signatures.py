@@ -1,0 +1,148 @@
+"""Webhook signatures: each provider's own scheme, over the raw bytes, in constant time.
+
+Schemes and test vectors: `contract/webhooks.md` section 2 of the wire contract. Vercel signs with
+SHA-1, whatever older pages say; a 64-digit value is tried as SHA-256.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import settings
+from auth import keyring
+from domain.errors import Unauthenticated, Unavailable
+from persistence import database, workspaces
+from settings import Secret, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """How one provider signs and how this server keeps its secret."""
+
+    name: str
+    setting: str
+    secret: Callable[[Settings], Secret | None]
+    headers: tuple[str, ...]
+    prefix: str = ""
+    algorithms: tuple[str, ...] = ("sha256",)
+
+
+PROVIDERS: Final = {
+    provider.name: provider
+    for provider in (
+        Provider(
+            "linear",
+            "WEBHOOK_SECRET_LINEAR",
+            lambda s: s.webhook_secret_linear,
+            ("linear-signature", "x-linear-signature"),
+        ),
+        Provider(
+            "github",
+            "WEBHOOK_SECRET_GITHUB",
+            lambda s: s.webhook_secret_github,
+            ("x-hub-signature-256",),
+            "sha256=",
+        ),
+        Provider(
+            "github-actions",
+            "WEBHOOK_SECRET_GITHUB_ACTIONS",
+            lambda s: s.webhook_secret_github_actions,
+            ("x-hub-signature-256",),
+            "sha256=",
+        ),
+        Provider(
+            "vercel",
+            "WEBHOOK_SECRET_VERCEL",
+            lambda s: s.webhook_secret_vercel,
+            ("x-vercel-signature",),
+            algorithms=("sha1", "sha256"),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedDelivery:
+    """A delivery whose signature is good.
+
+    `verified_by` is the organization whose own secret it was, empty for the server's.
+    """
+
+    provider: str
+    verified_by: str
+    body: bytes
+
+
+def matches(provider: Provider, secret: str, body: bytes, signature: str) -> bool:
+    """Whether the signature header's value is the provider's HMAC of the body."""
+    if not signature.startswith(provider.prefix):
+        return False
+    given = signature[len(provider.prefix) :]
+    for algorithm in provider.algorithms:
+        if len(given) == hashlib.new(algorithm).digest_size * 2:
+            expected = hmac.new(secret.encode(), body, algorithm).hexdigest()
+            return hmac.compare_digest(expected, given.lower()) if given.isascii() else False
+    return False
+
+
+async def verify(name: str, headers: Mapping[str, str], body: bytes) -> VerifiedDelivery:
+    """Check a delivery; raises `Unauthenticated`, or `Unavailable` when no secret is set at all.
+
+    The server's secret is tried first. Then the body is read for one thing only, the workspace it
+    claims, to find the secrets of organizations that map it for themselves; the signature decides.
+    """
+    provider = PROVIDERS[name]
+    signature = next((headers[h] for h in provider.headers if h in headers), None)
+    if not signature:
+        raise Unauthenticated(f"Send the signature in the {provider.headers[0]} header")
+    shared = provider.secret(settings.current())
+    if shared and matches(provider, shared.value, body, signature):
+        return VerifiedDelivery(name, "", body)
+    own = await _own_secrets(name, body)
+    for org_id, secret in own:
+        if matches(provider, secret, body, signature):
+            return VerifiedDelivery(name, org_id, body)
+    if shared is None and not own:
+        raise Unavailable(
+            f"No signing secret for {name} is configured; set {provider.setting}", retry_after=60
+        )
+    raise Unauthenticated("The signature does not match the body")
+
+
+async def _own_secrets(provider: str, body: bytes) -> list[tuple[str, str]]:
+    workspace_id = claimed_workspace(provider, body)
+    if workspace_id is None:
+        return []
+    async with database.statement() as db:
+        rows = await workspaces.own_secrets(db, provider, workspace_id)
+    master = keyring.current().master
+    return [
+        (row.org_id, open_secret(master.open, row.org_id, provider, row.secret_encrypted))
+        for row in rows
+    ]
+
+
+def claimed_workspace(provider: str, body: bytes) -> str | None:
+    """The workspace that a body names; None when it names none. Proves nothing by itself."""
+    if provider != "linear":
+        return None
+    try:
+        payload: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    claimed = payload.get("organizationId") if isinstance(payload, dict) else None
+    return claimed if isinstance(claimed, str) and 0 < len(claimed) <= 200 else None
+
+
+def secret_context(org_id: str, provider: str) -> str:
+    """What an organization's webhook secret is sealed with, so that rows cannot be swapped."""
+    return f"webhook secret {org_id} {provider}"
+
+
+def open_secret(
+    unseal: Callable[[bytes, str], bytes], org_id: str, provider: str, sealed: bytes
+) -> str:
+    return unseal(sealed, secret_context(org_id, provider)).decode()

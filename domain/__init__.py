@@ -1,0 +1,1 @@
+"""Values, rules and refusals: no I/O, no framework."""

@@ -1,0 +1,1 @@
+"""One public coroutine per operation of the contract, in a module named after its noun."""

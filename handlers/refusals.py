@@ -1,0 +1,69 @@
+"""Every no, ours and the framework's, as `{"error": …}`: the one table that knows HTTP."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+
+import contract
+from domain import errors
+from persistence import database
+
+_log = logging.getLogger(__name__)
+
+# The most specific class of an error decides.
+STATUS: Final[dict[type[Exception], int]] = {
+    contract.NoSuchPath: 404,
+    contract.MethodNotAllowed: 405,
+    contract.BodyTooLarge: 413,
+    contract.UnsupportedMedia: 415,
+    contract.Malformed: 400,
+    contract.ResponseBroken: 500,
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+}
+
+INTERNAL: Final = "Internal server error"
+
+
+def refuse(error: Exception, request: contract.Request) -> Response:
+    """The answer to any exception; what nobody foresaw is logged and says nothing."""
+    if database.is_away(error):
+        error = errors.Unavailable("The database cannot be reached; try again")
+    if isinstance(error, errors.OAuthRefusal):
+        body = {"error": error.code, "error_description": error.description}
+        headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = 'Basic realm="rensei"'
+        return _answer(error.status, body, headers)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    if status == 500:
+        if not isinstance(error, contract.ResponseBroken):
+            _log.error("%s %s failed", request.method, request.path, exc_info=error)
+        return _answer(500, {"error": INTERNAL}, {})
+    return _answer(status, {"error": _text(error)}, _headers(error))
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, contract.NoSuchPath):
+        return "There is no such path; the reference is at /docs/api/reference"
+    return str(error)
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, errors.Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="rensei"'}
+    if isinstance(error, errors.TooMany | errors.Unavailable):
+        return {"Retry-After": str(error.retry_after)}
+    return {}
+
+
+def _answer(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    return Response(orjson.dumps(body), status, {**headers, "Content-Type": "application/json"})

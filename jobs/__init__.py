@@ -1,0 +1,1 @@
+"""What is done by the clock: reconcilers, each idempotent, each safe to run in several places."""

@@ -1,0 +1,1 @@
+"""What is remembered (PostgreSQL) and what is merely quick (Redis)."""

@@ -1,0 +1,168 @@
+"""The connections to PostgreSQL, and the only place that commits.
+
+Three doors, chosen by what a caller does:
+
+- `transaction()`: several statements that belong together;
+- `statement()`: one statement by itself, in autocommit, without BEGIN and COMMIT round trips;
+- `hot()`: the few statements that run for every heartbeat, poll and activity, on a raw psycopg
+  pool, because the SQL toolkit costs as much again as the statement does.
+
+Everything raises `Unavailable` while the database cannot be reached.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy import exc, func
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from domain.errors import Unavailable
+
+POOL_SIZE: Final = 12
+PATIENCE_SECONDS: Final = 5.0
+CONNECT_SECONDS: Final = 3
+
+NOW: Final = func.now()
+"""The database's clock: the only one that decides."""
+
+AWAY: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    PoolTimeout,
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.TimeoutError,
+    OSError,
+)
+
+
+class Database:
+    """The engines and the pool of one process, bound to one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+        async def connect() -> psycopg.AsyncConnection[Any]:
+            return await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
+
+        self.engine: AsyncEngine = create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=connect,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=PATIENCE_SECONDS,
+        )
+        self.autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=POOL_SIZE,
+            open=False,
+            timeout=PATIENCE_SECONDS,
+            kwargs={
+                "autocommit": True,
+                "row_factory": namedtuple_row,
+                "connect_timeout": CONNECT_SECONDS,
+            },
+        )
+
+    async def open(self) -> None:
+        """Start the pool; a database that is away is no reason not to start."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self.pool.close()
+        await self.engine.dispose()
+
+
+_database: Database | None = None
+_instead: ContextVar[Database | None] = ContextVar("instead", default=None)
+
+
+async def connect(url: str) -> None:
+    """Make the connections of this process, once, from the event loop that will use them."""
+    global _database
+    _database = Database(url)
+    await _database.open()
+
+
+async def disconnect() -> None:
+    """Close every connection of this process."""
+    global _database
+    if _database is not None:
+        database, _database = _database, None
+        await database.close()
+
+
+def current() -> Database:
+    """The database of this process; `connect` comes first."""
+    chosen = _instead.get() or _database
+    if chosen is None:
+        raise RuntimeError("no database: call persistence.database.connect() at start-up")
+    return chosen
+
+
+@contextmanager
+def using(database: Database) -> Iterator[None]:
+    """Within this context, another login serves: a job beside a web process, as tests need it."""
+    token = _instead.set(database)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error means that PostgreSQL cannot be reached, not that a statement is wrong."""
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, AWAY) and not isinstance(
+        getattr(error, "orig", error), psycopg.errors.QueryCanceled
+    )
+
+
+@asynccontextmanager
+async def _reaching() -> AsyncIterator[None]:
+    try:
+        yield
+    except AWAY as error:
+        if is_away(error):
+            raise Unavailable("The database cannot be reached; try again") from error
+        raise
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[AsyncConnection]:
+    """One transaction: committed at the end, rolled back on any exception."""
+    async with _reaching(), current().engine.begin() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def statement() -> AsyncIterator[AsyncConnection]:
+    """A connection on which each statement is its own transaction."""
+    async with _reaching(), current().autocommit.connect() as connection:
+        yield connection
+
+
+async def hot(sql: str, values: Mapping[str, Any]) -> Sequence[Any]:
+    """Run one statement in one round trip; the rows come as named tuples."""
+    async with _reaching(), current().pool.connection() as connection:
+        cursor = await connection.execute(sql, values)
+        return await cursor.fetchall()
+
+
+async def is_up(seconds: float = 2.0) -> bool:
+    """Whether PostgreSQL answers within the time given."""
+    try:
+        async with asyncio.timeout(seconds):
+            await hot("select 1", {})
+    except (TimeoutError, Unavailable):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What is merely quick. Empty Redis at any moment: the service is slower, never wrong."""

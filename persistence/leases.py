@@ -1,0 +1,107 @@
+"""Leases: what keeps a session with its worker, and what gives it back to the queue.
+
+All instants are the database's. A session is kept by a call about it, or by a heartbeat of its
+worker that counts at least as many sessions as the worker holds (`workers.covered_at`), so that a
+heartbeat writes one row however many sessions it covers.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from persistence import database
+
+# A worker that is silent loses every session that was silent too. One that lives but counted too
+# few for a whole lease loses as many as it never counted, the longest untouched first.
+END_LEASES: Final = """
+with quiet as (
+  select s.org_id, s.id, w.id as worker_id,
+         w.last_heartbeat_at < now() - make_interval(secs => %(lease)s) as silent,
+         (select count(*) from sessions h where h.slot_worker_id = w.id)
+           - greatest(w.peak_count, w.peak_count_before) as missing,
+         row_number() over (partition by w.id order by s.last_call_at, s.id) as place
+    from sessions s
+    join workers w on w.id = s.slot_worker_id
+   where s.slot_worker_id is not null
+     and s.status in ('claimed', 'running', 'finalizing')
+     and s.last_call_at < now() - make_interval(secs => %(lease)s)
+     and w.covered_at < now() - make_interval(secs => %(lease)s)
+     -- No lease ends before heartbeats could be stored for one whole lease.
+     and exists (
+       select 1 from service_pulse p
+        where p.alive_since <= now() - make_interval(secs => %(lease)s)
+          and p.last_pulse_at > now() - make_interval(secs => %(gap)s))
+), ended as (
+  update sessions s
+     set status = case when s.attempts + 1 >= o.max_attempts then 'failed' else 'pending' end,
+         failure_reason = case when s.attempts + 1 >= o.max_attempts
+           then 'its worker fell silent ' || (s.attempts + 1) || ' times' end,
+         finished_at = case when s.attempts + 1 >= o.max_attempts then now() end,
+         attempts = s.attempts + 1,
+         lost_by_worker_id = case when s.attempts + 1 >= o.max_attempts
+           then null else quiet.worker_id end,
+         lost_status = s.status,
+         lost_at = now(),
+         worker_id = null,
+         slot_worker_id = null,
+         updated_at = now()
+    from quiet, organizations o
+   where (quiet.silent or quiet.place <= quiet.missing)
+     and s.org_id = quiet.org_id and s.id = quiet.id and o.id = s.org_id
+     and s.slot_worker_id = quiet.worker_id
+     and s.status in ('claimed', 'running', 'finalizing')
+     and s.last_call_at < now() - make_interval(secs => %(lease)s)
+  returning s.org_id, s.id, s.status, s.attempts, s.lease_epoch, quiet.worker_id
+), logged as (
+  insert into audit_pending (org_id, event_type, actor_type, entity_type, entity_id, payload)
+  select e.org_id, case e.status when 'failed' then 'session.failed' else 'session.lease_ended' end,
+         'system', 'session', e.id,
+         jsonb_build_object('workerId', e.worker_id, 'attempts', e.attempts,
+                            'leaseEpoch', e.lease_epoch)
+    from ended e
+)
+select org_id, id, status, worker_id from ended
+"""
+
+TAKE_BACK: Final = """
+with mine as (
+  select s.org_id, s.id from sessions s
+   where s.lost_by_worker_id = %(worker)s and s.org_id = %(org)s and s.status = 'pending'
+     and (%(session)s::text is null or s.id = %(session)s)
+   order by s.lost_at desc
+   limit greatest(0, coalesce(%(most)s::integer, %(active)s - (
+     select count(*) from sessions h where h.slot_worker_id = %(worker)s)))
+     for update
+), taken as (
+  update sessions s
+     set status = s.lost_status, worker_id = %(worker)s, slot_worker_id = %(worker)s,
+         lease_epoch = s.lease_epoch + 1, last_call_at = now(), updated_at = now(),
+         lost_by_worker_id = null, lost_status = null, lost_at = null
+    from mine
+   where s.org_id = mine.org_id and s.id = mine.id and s.status = 'pending'
+  returning s.org_id, s.id, s.lease_epoch
+), logged as (
+  insert into audit_pending
+         (org_id, event_type, actor_id, actor_type, entity_type, entity_id, payload)
+  select t.org_id, 'session.taken_back', %(worker)s, 'worker', 'session', t.id,
+         jsonb_build_object('leaseEpoch', t.lease_epoch)
+    from taken t
+)
+select id from taken
+"""
+
+
+async def end_leases(lease_seconds: float, gap_seconds: float) -> Sequence[Any]:
+    """Give back, or fail after too many attempts, every session whose lease has ended."""
+    return await database.hot(END_LEASES, {"lease": lease_seconds, "gap": gap_seconds})
+
+
+async def take_back_one(org_id: str, worker_id: str, session_id: str) -> bool:
+    """Return a lost session that still waits to its last owner; False when it cannot be."""
+    values = {"org": org_id, "worker": worker_id, "session": session_id, "most": 1, "active": 0}
+    return bool(await database.hot(TAKE_BACK, values))
+
+
+async def take_back_counted(org_id: str, worker_id: str, active: int) -> Sequence[Any]:
+    """Return as many lost sessions to a worker as its heartbeat counts beyond what it holds."""
+    values = {"org": org_id, "worker": worker_id, "session": None, "most": None, "active": active}
+    return await database.hot(TAKE_BACK, values)

@@ -1,0 +1,37 @@
+"""How the schema got here, and who may do what in it.
+
+`upgrade` runs as the owner, before any process serves, and may run in several places at once: an
+advisory lock lets one of them work and the others find the work done.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, pool
+
+from persistence.migrations.grants import apply_grants
+
+LOCK: Final = 4_027_115_206
+
+
+def upgrade(owner_url: str) -> None:
+    """Bring the database to the newest schema and roles; safe with several starting at once.
+
+    `owner_url` is a libpq URL. Raises `psycopg.Error` when the owner may not do what it takes.
+    """
+    with psycopg.connect(owner_url, autocommit=True) as lock:
+        lock.execute("select pg_advisory_lock(%s)", (LOCK,))
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(owner_url),
+            poolclass=pool.NullPool,
+        )
+        with engine.begin() as connection:
+            configuration = Config()
+            configuration.set_main_option("script_location", str(Path(__file__).parent))
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, "head")
+        apply_grants(lock)

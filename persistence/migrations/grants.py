@@ -1,0 +1,74 @@
+"""The two roles the processes run as, and the least that each needs.
+
+The owner migrates and nothing else. Nobody but the owner changes the schema, and the web can add
+to what happened but neither read nor change it.
+"""
+
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+WEB: Final = "rensei_web"
+JOBS: Final = "rensei_jobs"
+
+GRANTS: Final[dict[str, dict[str, str]]] = {
+    WEB: {
+        "organizations": "select, insert, update",
+        "org_webhook_secrets": "select, insert, update, delete",
+        "projects": "select, insert, update",
+        "workspace_mappings": "select, insert, delete",
+        "api_keys": "select, insert, update",
+        "m2m_clients": "select, insert, update",
+        "browser_sessions": "select, insert, update",
+        "signing_keys": "select, insert",
+        "workers": "select, insert, update",
+        "sessions": "select, insert, update",
+        "activities": "select, insert, update",
+        "completions": "select, insert",
+        "service_pulse": "select, insert, update",
+        "webhook_events": "insert",
+        "webhook_deliveries": "select, insert",
+        "audit_pending": "insert",
+    },
+    JOBS: {
+        "organizations": "select",
+        "org_webhook_secrets": "select",
+        "projects": "select",
+        "workspace_mappings": "select",
+        "workers": "select",
+        "sessions": "select, insert, update",
+        "service_pulse": "select",
+        "webhook_events": "select, update",
+        "audit_pending": "select, insert, delete",
+    },
+}
+
+
+def apply_grants(owner: psycopg.Connection[Any]) -> None:
+    """Make the roles where they are missing, and give each exactly what the table says.
+
+    Roles belong to the whole cluster, so another database's start may make them first.
+    """
+    for role, tables in GRANTS.items():
+        name = sql.Identifier(role)
+        known = owner.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
+        if not known:
+            try:
+                owner.execute(sql.SQL("create role {} nologin").format(name))
+            except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+                pass
+        with owner.transaction():
+            owner.execute(sql.SQL("revoke all on all tables in schema public from {}").format(name))
+            owner.execute(sql.SQL("grant usage on schema public to {}").format(name))
+            for table, rights in tables.items():
+                owner.execute(
+                    sql.SQL("grant {} on {} to {}").format(
+                        sql.SQL(rights), sql.Identifier(table), name
+                    )
+                )
+        # Where no separate logins are given, the processes connect as the owner and put the
+        # role on; for that the owner must be a member of it.
+        member = owner.execute("select pg_has_role(current_user, %s, 'SET')", (role,)).fetchone()
+        if member is not None and not member[0]:
+            owner.execute(sql.SQL("grant {} to current_user").format(name))

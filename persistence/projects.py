@@ -1,0 +1,83 @@
+"""Projects of an organization."""
+
+from typing import Any
+
+from sqlalchemy import Row, exists, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import Conflict, NotFound
+from persistence.paging import Page, page
+from persistence.tables import organizations, projects
+
+
+async def create(
+    db: AsyncConnection, org_id: str, project_id: str, name: str, slug: str, repository: str | None
+) -> Row[Any]:
+    """Make a project, the organization's default if it is its first.
+
+    Two first projects at once wait for each other on the organization's row. Raises `NotFound`
+    for an unknown organization and `Conflict` when the slug is taken in it.
+    """
+    org = await db.execute(
+        select(organizations.c.id).where(organizations.c.id == org_id).with_for_update()
+    )
+    if org.one_or_none() is None:
+        raise NotFound("Organization not found")
+    try:
+        made = await db.execute(
+            insert(projects)
+            .values(
+                id=project_id,
+                org_id=org_id,
+                name=name,
+                slug=slug,
+                repository=repository,
+                is_default=~exists().where(projects.c.org_id == org_id),
+            )
+            .returning(*projects.c)
+        )
+    except IntegrityError as error:
+        raise Conflict(f"A project with the slug {slug} exists; choose another") from error
+    return made.one()
+
+
+async def list_page(
+    db: AsyncConnection,
+    org_id: str,
+    visible: frozenset[str] | None,
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    query = select(projects).where(projects.c.org_id == org_id)
+    if visible is not None:
+        query = query.where(projects.c.id.in_(visible))
+    return await page(db, query, projects.c.created_at, projects.c.id, limit, cursor)
+
+
+async def find(
+    db: AsyncConnection,
+    org_id: str,
+    visible: frozenset[str] | None,
+    id_or_slug: str,
+    *,
+    by_slug: bool = True,
+) -> Row[Any] | None:
+    """A visible project by its id, or by its slug too; None when there is none."""
+    named = projects.c.id == id_or_slug
+    if by_slug:
+        named = or_(named, projects.c.slug == id_or_slug)
+    query = select(projects).where(projects.c.org_id == org_id, named)
+    if visible is not None:
+        query = query.where(projects.c.id.in_(visible))
+    return (await db.execute(query.order_by(projects.c.id != id_or_slug).limit(1))).one_or_none()
+
+
+async def missing(db: AsyncConnection, org_id: str, project_ids: list[str]) -> list[str]:
+    """Which of the ids name no project of the organization."""
+    known = set(
+        await db.scalars(
+            select(projects.c.id).where(projects.c.org_id == org_id, projects.c.id.in_(project_ids))
+        )
+    )
+    return [project_id for project_id in project_ids if project_id not in known]

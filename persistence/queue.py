@@ -1,0 +1,36 @@
+"""The queue: a session's row is its entry, and `claim_sessions` in the schema takes from it."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from persistence import database
+
+MOST_PER_POLL: Final = 5
+
+CLAIM: Final = """
+select * from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(lease)s)
+"""
+
+
+async def claim(
+    org_id: str, worker_id: str, registration_id: str, lease_seconds: float
+) -> Sequence[Any] | None:
+    """Give the worker the next sessions it has room for, at most five; None for no such worker.
+
+    One round trip. Polls of one worker wait for each other, so together they never exceed its
+    capacity; polls of several skip the rows the others hold, so no session goes out twice. Each
+    claim's audit event shares its transaction.
+    """
+    rows = await database.hot(
+        CLAIM,
+        {
+            "org": org_id,
+            "worker": worker_id,
+            "registration": registration_id,
+            "most": MOST_PER_POLL,
+            "lease": lease_seconds,
+        },
+    )
+    if not rows:
+        return None
+    return [row for row in rows if row.session_id is not None]

@@ -1,0 +1,111 @@
+"""Sessions as the worker protocol reads and writes them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, and_, exists, literal, select, true, update
+from sqlalchemy import func as sql
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.principal import Principal
+from persistence import database
+from persistence.tables import sessions, workers
+
+READ: Final = """
+with alive as (
+  select 1 where case
+    when %(worker)s::text is null then exists (
+      select 1 from api_keys k where k.id = %(registration)s and k.revoked_at is null)
+    else exists (
+      select 1 from workers w where w.id = %(worker)s and w.registration_id = %(registration)s
+         and w.revoked_at is null)
+    end
+), renewed as (
+  update sessions s set last_call_at = now()
+    from workers w, alive
+   where s.org_id = %(org)s and s.id = %(session)s and s.slot_worker_id = w.id
+     and w.registration_id = %(registration)s
+     and (%(worker)s::text is null or w.id = %(worker)s)
+     -- Clients read twice in five seconds; one write in five is enough for a lease.
+     and s.last_call_at < now() - interval '5 seconds'
+)
+select exists (select 1 from alive) as alive, s.*
+  from (select 1) one
+  left join sessions s
+    on s.org_id = %(org)s and s.id = %(session)s
+   and (%(projects)s::text[] is null or s.project_id = any (%(projects)s::text[]))
+"""
+
+
+async def read(caller: Principal, session_id: str) -> Any:
+    """The session's row beside `alive`, which says whether the credential still is; one round trip.
+
+    Every column is None when the caller's projects hold no such session. Reading renews the lease
+    when the caller holds the session.
+    """
+    rows = await database.hot(
+        READ,
+        {
+            "org": caller.org_id,
+            "session": session_id,
+            "worker": caller.worker_id,
+            "registration": caller.registration_id,
+            "projects": None if caller.projects is None else list(caller.projects),
+        },
+    )
+    return rows[0]
+
+
+def _of(org_id: str, session_id: str) -> ColumnElement[bool]:
+    return and_(sessions.c.org_id == org_id, sessions.c.id == session_id)
+
+
+async def lock(
+    db: AsyncConnection, caller: Principal, session_id: str, worker_id: str | None
+) -> Row[Any] | None:
+    """Hold a session's row for a write by a worker; None when the caller sees no such session.
+
+    `may_act` beside its columns says whether the worker (or, when none is named, the one that holds
+    the session) is alive, of the caller's registration and of the session's project.
+    """
+    acting = sql.coalesce(literal(worker_id), sessions.c.worker_id, sessions.c.lost_by_worker_id)
+    may_act = exists().where(
+        workers.c.id == acting,
+        workers.c.org_id == sessions.c.org_id,
+        workers.c.project_id == sessions.c.project_id,
+        workers.c.registration_id == caller.registration_id,
+        workers.c.revoked_at.is_(None),
+    )
+    visible = true() if caller.projects is None else sessions.c.project_id.in_(caller.projects)
+    return (
+        await db.execute(
+            select(sessions, may_act.label("may_act"))
+            .where(_of(str(caller.org_id), session_id), visible)
+            .with_for_update(of=sessions)
+        )
+    ).one_or_none()
+
+
+async def change(
+    db: AsyncConnection, org_id: str, session_id: str, values: Mapping[str, Any]
+) -> Row[Any]:
+    """Write columns of a session whose row is held, and note the call; returns the new row."""
+    changed = await db.execute(
+        update(sessions)
+        .where(_of(org_id, session_id))
+        .values(updated_at=sql.now(), last_call_at=sql.now(), **values)
+        .returning(*sessions.c)
+    )
+    return changed.one()
+
+
+async def queue(db: AsyncConnection, values: Mapping[str, Any]) -> bool:
+    """Put a new session in the queue; False when the organization has one of this id already."""
+    made = await db.execute(
+        upsert(sessions)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["org_id", "id"])
+        .returning(sessions.c.id)
+    )
+    return made.one_or_none() is not None

@@ -1,0 +1,144 @@
+"""Workers: how they join, how they stay alive, and whether one may act."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import Unauthenticated
+from persistence import database
+from persistence.tables import api_keys, workers
+
+COUNTED_AT_MOST: Final = 1000
+"""Up to where the waiting work is counted: a heartbeat costs the same however long the queue is."""
+
+BEAT: Final = f"""
+with beat as (
+  update workers w set
+    last_heartbeat_at = now(),
+    active_count = %(active)s,
+    status = coalesce(%(status)s, w.status),
+    capacity = coalesce(%(capacity)s, w.capacity),
+    covered_at = case
+      when %(active)s >= (select count(*) from sessions s where s.slot_worker_id = w.id)
+      then now() else w.covered_at end,
+    peak_count = case
+      when w.peak_since < now() - make_interval(secs => %(lease)s) then %(active)s
+      else greatest(w.peak_count, %(active)s) end,
+    peak_count_before = case
+      when w.peak_since < now() - make_interval(secs => %(lease)s) then w.peak_count
+      else w.peak_count_before end,
+    peak_since = case
+      when w.peak_since < now() - make_interval(secs => %(lease)s) then now()
+      else w.peak_since end
+  where w.id = %(worker)s and w.org_id = %(org)s and w.registration_id = %(registration)s
+    and w.revoked_at is null
+  returning w.id, w.org_id, w.project_id
+)
+select
+  now() as server_time,
+  (select count(*) from (
+     select 1 from sessions q
+     where q.org_id = beat.org_id and q.project_id = beat.project_id and q.status = 'pending'
+     limit {COUNTED_AT_MOST}) waiting) as waiting,
+  exists (select 1 from sessions l where l.lost_by_worker_id = beat.id) as has_lost
+from beat
+"""
+
+
+async def register(
+    db: AsyncConnection, registration_id: str, values: Mapping[str, Any]
+) -> Row[Any]:
+    """Store a new worker; `values` are columns of `workers`.
+
+    An older worker of the same explicit machine and registration gets no new work from now on; its
+    sessions stay with it. Raises `Unauthenticated` when the key was revoked meanwhile: the row of
+    the key is held, so that a revocation ends this worker too.
+    """
+    alive = await db.execute(
+        select(api_keys.c.id)
+        .where(api_keys.c.id == registration_id, api_keys.c.revoked_at.is_(None))
+        .with_for_update(read=True)
+    )
+    if alive.one_or_none() is None:
+        raise Unauthenticated("The key is unknown, expired or revoked")
+    if values.get("machine_id"):
+        await db.execute(
+            update(workers)
+            .where(
+                workers.c.org_id == values["org_id"],
+                workers.c.registration_id == registration_id,
+                workers.c.machine_id == values["machine_id"],
+                workers.c.retired_at.is_(None),
+            )
+            .values(retired_at=func.now())
+        )
+    made = await db.execute(
+        insert(workers).values(registration_id=registration_id, **values).returning(*workers.c)
+    )
+    return made.one()
+
+
+async def beat(
+    org_id: str,
+    worker_id: str,
+    registration_id: str,
+    active: int,
+    status: str | None,
+    capacity: int | None,
+    lease_seconds: float,
+) -> Any | None:
+    """Store a heartbeat in one round trip; None when there is no such living worker.
+
+    The row has `server_time`, `waiting` (counted up to 1,000) and `has_lost`, which says that a
+    session lost by this worker still waits.
+    """
+    rows = await database.hot(
+        BEAT,
+        {
+            "org": org_id,
+            "worker": worker_id,
+            "registration": registration_id,
+            "active": active,
+            "status": status,
+            "capacity": capacity,
+            "lease": lease_seconds,
+        },
+    )
+    return rows[0] if rows else None
+
+
+async def find(
+    db: AsyncConnection, org_id: str, worker_id: str, registration_id: str
+) -> Row[Any] | None:
+    """A worker of this registration, revoked or not; None for anybody else's."""
+    return (
+        await db.execute(
+            select(workers).where(
+                workers.c.org_id == org_id,
+                workers.c.id == worker_id,
+                workers.c.registration_id == registration_id,
+            )
+        )
+    ).one_or_none()
+
+
+Standing = Literal["alive", "revoked", "unknown"]
+
+
+async def standing(org_id: str, worker_id: str, registration_id: str) -> Standing:
+    """Why a statement found no living worker: its credential ended, or there is none.
+
+    Asked on the way to a refusal only.
+    """
+    async with database.statement() as db:
+        worker = await find(db, org_id, worker_id, registration_id)
+        key_ended = await db.scalar(
+            select(api_keys.c.revoked_at).where(
+                api_keys.c.org_id == org_id, api_keys.c.id == registration_id
+            )
+        )
+    if key_ended is not None or (worker is not None and worker.revoked_at is not None):
+        return "revoked"
+    return "alive" if worker is not None else "unknown"

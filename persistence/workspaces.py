@@ -1,0 +1,123 @@
+"""Which provider's workspace belongs to which project."""
+
+from typing import Any
+
+from sqlalchemy import Row, delete, exists, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import Conflict, NotFound
+from persistence.paging import Page, page
+from persistence.tables import org_webhook_secrets, workspace_mappings
+
+
+async def create(
+    db: AsyncConnection,
+    mapping_id: str,
+    org_id: str,
+    provider: str,
+    workspace_id: str,
+    project_id: str,
+    *,
+    shared: bool,
+) -> Row[Any]:
+    """Map a workspace; raises `Conflict` when it is mapped already."""
+    try:
+        made = await db.execute(
+            insert(workspace_mappings)
+            .values(
+                id=mapping_id,
+                org_id=org_id,
+                provider=provider,
+                workspace_id=workspace_id,
+                project_id=project_id,
+                shared=shared,
+            )
+            .returning(*workspace_mappings.c)
+        )
+    except IntegrityError as error:
+        raise Conflict("The workspace is mapped already; remove that mapping first") from error
+    return made.one()
+
+
+async def list_page(db: AsyncConnection, org_id: str, limit: int, cursor: str | None) -> Page:
+    return await page(
+        db,
+        select(workspace_mappings).where(workspace_mappings.c.org_id == org_id),
+        workspace_mappings.c.created_at,
+        workspace_mappings.c.id,
+        limit,
+        cursor,
+    )
+
+
+async def remove(db: AsyncConnection, org_id: str, mapping_id: str) -> Row[Any]:
+    """Remove a mapping and return it; raises `NotFound`."""
+    gone = (
+        await db.execute(
+            delete(workspace_mappings)
+            .where(workspace_mappings.c.org_id == org_id, workspace_mappings.c.id == mapping_id)
+            .returning(*workspace_mappings.c)
+        )
+    ).one_or_none()
+    if gone is None:
+        raise NotFound("Mapping not found")
+    return gone
+
+
+async def has_own_secret(db: AsyncConnection, org_id: str, provider: str) -> bool:
+    """Whether the organization verifies this provider's webhooks with a secret of its own."""
+    found = await db.scalar(
+        select(
+            exists().where(
+                org_webhook_secrets.c.org_id == org_id,
+                org_webhook_secrets.c.provider == provider,
+            )
+        )
+    )
+    return bool(found)
+
+
+async def own_secrets(db: AsyncConnection, provider: str, workspace_id: str) -> list[Row[Any]]:
+    """(org_id, secret_encrypted) of the organizations that map the workspace for themselves."""
+    return list(
+        await db.execute(
+            select(org_webhook_secrets.c.org_id, org_webhook_secrets.c.secret_encrypted)
+            .join(
+                workspace_mappings,
+                (workspace_mappings.c.org_id == org_webhook_secrets.c.org_id)
+                & (workspace_mappings.c.provider == org_webhook_secrets.c.provider),
+            )
+            .where(
+                org_webhook_secrets.c.provider == provider,
+                workspace_mappings.c.workspace_id == workspace_id,
+            )
+            .limit(10)
+        )
+    )
+
+
+async def owner(
+    db: AsyncConnection, provider: str, workspace_id: str, verified_by: str
+) -> Row[Any] | None:
+    """The mapping an event falls under, by the secret that verified it; None when unmapped.
+
+    An organization's own secret reaches its own mappings and nothing else. The server's secret
+    (`verified_by` empty) reaches shared mappings, but never an organization that has a secret of
+    its own for the provider.
+    """
+    query = select(workspace_mappings).where(
+        workspace_mappings.c.provider == provider,
+        workspace_mappings.c.workspace_id == workspace_id,
+    )
+    if verified_by:
+        query = query.where(workspace_mappings.c.org_id == verified_by)
+    else:
+        query = query.where(
+            workspace_mappings.c.shared,
+            ~exists().where(
+                org_webhook_secrets.c.org_id == workspace_mappings.c.org_id,
+                org_webhook_secrets.c.provider == provider,
+            ),
+        )
+    return (await db.execute(query)).one_or_none()

@@ -1,0 +1,1 @@
+"""Chores of this repository; each is run from its root."""

@@ -1,0 +1,299 @@
+"""What can be set from outside: one typed object, read once from the environment.
+
+Only a malformed setting, or a missing one that has no default, stops a start.
+Durations carry their unit in their name. Secrets are wrapped so that neither a
+log line nor a traceback shows them.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+PROJECT: Final = Path(__file__).resolve().parent
+
+MIB: Final = 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """One or more settings cannot be used; the message names each and what it wants."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A value that never prints itself."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __str__(self) -> str:
+        return "…"
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _secret(raw: str) -> Secret:
+    return Secret(raw)
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", raw) or not least <= int(raw) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(raw)
+
+    return parse
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise ValueError(f"seconds, from {least:g} to {most:g}")
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if urlsplit(raw).scheme not in schemes:
+            raise ValueError("a URL that starts with " + " or ".join(f"{s}://" for s in schemes))
+        return raw.rstrip("/")
+
+    return parse
+
+
+def _networks(raw: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("addresses or networks, separated by commas") from None
+
+
+def _master_key(raw: str) -> Secret:
+    if not re.fullmatch(r"[0-9a-f]{64}", raw):
+        raise ValueError("64 lowercase hex digits (32 random bytes)")
+    return Secret(raw)
+
+
+def _org_key(raw: str) -> Secret:
+    if not re.fullmatch(r"rsk_live_[0-9a-f]{64}", raw):
+        raise ValueError("rsk_live_ followed by 64 lowercase hex digits")
+    return Secret(raw)
+
+
+def _long_secret(raw: str) -> Secret:
+    if len(raw) < 16:
+        raise ValueError("at least 16 characters")
+    return Secret(raw)
+
+
+def _setting(name: str, parse: Callable[[str], Any], default: Any, about: str) -> Any:
+    return field(default=default, metadata={"name": name, "parse": parse, "about": about})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, with its default. `about` becomes the README's table."""
+
+    port: int = _setting("RENSEI_PORT", _whole(1, 65535), 8080, "port of the server")
+    host: str = _setting("RENSEI_HOST", _text, "127.0.0.1", "address it listens on")
+    home: Path = _setting(
+        "RENSEI_HOME", _path, PROJECT / ".rensei", "state folder of the embedded stores"
+    )
+    workers: int = _setting("RENSEI_WORKERS", _whole(1, 64), 2, "web processes")
+    database_url: str | None = _setting(
+        "DATABASE_URL",
+        _url("postgresql", "postgres"),
+        None,
+        "PostgreSQL as its owner, for migrations; embedded when absent",
+    )
+    web_database_url: str | None = _setting(
+        "RENSEI_WEB_DATABASE_URL",
+        _url("postgresql", "postgres"),
+        None,
+        "the web processes' own login (role `rensei_web`); "
+        "without it they use the owner's and put on that role",
+    )
+    jobs_database_url: str | None = _setting(
+        "RENSEI_JOBS_DATABASE_URL",
+        _url("postgresql", "postgres"),
+        None,
+        "the same for the job process (role `rensei_jobs`)",
+    )
+    redis_url: str | None = _setting(
+        "REDIS_URL",
+        _url("redis", "rediss", "unix"),
+        None,
+        "Redis or Valkey; embedded when absent",
+    )
+    bootstrap_key: Secret | None = _setting(
+        "RENSEI_BOOTSTRAP_KEY",
+        _org_key,
+        None,
+        "the first org-wide key of `org_demo`, given for automation",
+    )
+    master_key: Secret | None = _setting(
+        "RENSEI_MASTER_KEY",
+        _master_key,
+        None,
+        "encrypts stored signing keys and secrets; made at the first embedded start",
+    )
+    system_key: Secret | None = _setting(
+        "RENSEI_SYSTEM_KEY",
+        _long_secret,
+        None,
+        "the only holder of scope `system`; made at the first embedded start",
+    )
+    public_url: str | None = _setting(
+        "RENSEI_PUBLIC_URL",
+        _url("http", "https"),
+        None,
+        "the server's own address; default `http://HOST:PORT`",
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        "RENSEI_TRUSTED_PROXIES",
+        _networks,
+        (),
+        "whose `X-Forwarded-For` counts; nobody's by default",
+    )
+    webhook_secret_linear: Secret | None = _setting(
+        "WEBHOOK_SECRET_LINEAR", _secret, None, "verifies Linear's webhooks"
+    )
+    webhook_secret_github: Secret | None = _setting(
+        "WEBHOOK_SECRET_GITHUB", _secret, None, "verifies GitHub's webhooks"
+    )
+    webhook_secret_github_actions: Secret | None = _setting(
+        "WEBHOOK_SECRET_GITHUB_ACTIONS", _secret, None, "verifies GitHub Actions' webhooks"
+    )
+    webhook_secret_vercel: Secret | None = _setting(
+        "WEBHOOK_SECRET_VERCEL", _secret, None, "verifies Vercel's webhooks"
+    )
+    heartbeat_seconds: float = _setting(
+        "RENSEI_HEARTBEAT_SECONDS", _seconds(0.05, 3600), 10.0, "how often workers send heartbeats"
+    )
+    lease_seconds: float = _setting(
+        "RENSEI_LEASE_SECONDS",
+        _seconds(0.2, 86400),
+        50.0,
+        "silence after which a worker's sessions go back to the queue",
+    )
+    poll_seconds: float = _setting(
+        "RENSEI_POLL_SECONDS", _seconds(0.05, 3600), 5.0, "how often workers poll"
+    )
+    failures_per_minute: int = _setting(
+        "RENSEI_FAILURES_PER_MINUTE",
+        _whole(0, 1_000_000),
+        120,
+        "refused credentials and signatures per address and minute before it is told to wait; "
+        "0 for no limit",
+    )
+    m2m_token_lifetime: int = _setting(
+        "M2M_TOKEN_LIFETIME", _whole(1, 86400), 3600, "seconds an M2M token lives"
+    )
+    worker_api_key: Secret | None = _setting(
+        "WORKER_API_KEY",
+        _long_secret,
+        None,
+        "one deployment-wide worker key, off by default",
+    )
+    worker_api_key_project: str | None = _setting(
+        "WORKER_API_KEY_PROJECT",
+        _text,
+        None,
+        "the project id that `WORKER_API_KEY` is bound to; required with it",
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read and check all settings; raise `SettingsError` naming every one that is wrong.
+
+        An empty value counts as absent, as it does in compose files.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for each in fields(cls):
+            raw = environment.get(each.metadata["name"], "").strip()
+            if not raw:
+                continue
+            try:
+                values[each.name] = each.metadata["parse"](raw)
+            except ValueError as error:
+                wrong.append(f"{each.metadata['name']} must be {error}")
+        found = cls(**values)
+        wrong += found._contradictions()
+        if wrong:
+            raise SettingsError("; ".join(wrong) + ". Correct the environment and start again.")
+        return found
+
+    def _contradictions(self) -> list[str]:
+        wrong = []
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            wrong.append("RENSEI_LEASE_SECONDS must be at least twice RENSEI_HEARTBEAT_SECONDS")
+        if self.worker_api_key and not self.worker_api_key_project:
+            wrong.append("WORKER_API_KEY needs WORKER_API_KEY_PROJECT, the project it acts for")
+        return wrong
+
+    @property
+    def pulse_seconds(self) -> float:
+        """How often a web process says that heartbeats can be stored."""
+        return min(2.0, self.heartbeat_seconds / 5)
+
+    @property
+    def gap_seconds(self) -> float:
+        """A silence of all web processes that counts as a time without heartbeats."""
+        return max(self.heartbeat_seconds, 3 * self.pulse_seconds)
+
+    @property
+    def own_address(self) -> str:
+        """The server's address as others reach it, without a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Name, default and meaning of every setting, in order, for the README and its test."""
+    rows = []
+    for each in fields(Settings):
+        default = each.default
+        shown = "" if default in (None, ()) else str(default)
+        if isinstance(default, Path):
+            shown = ".rensei/"
+        rows.append((each.metadata["name"], shown, each.metadata["about"]))
+    return rows
+
+
+_current: Settings | None = None
+
+
+def use(settings: Settings) -> None:
+    """Make these the settings of this process."""
+    global _current
+    _current = settings
+
+
+def current() -> Settings:
+    """The settings of this process; `use` comes first."""
+    if _current is None:
+        raise RuntimeError("no settings: call settings.use() at start-up")
+    return _current

@@ -1,0 +1,82 @@
+"""The test client: checks every answer it receives against the contract, refusals included."""
+
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from openapi_core import OpenAPI
+from openapi_core.datatypes import RequestParameters
+from openapi_core.templating.paths.exceptions import PathError
+from werkzeug.datastructures import Headers, ImmutableMultiDict
+
+import contract
+from settings import PROJECT
+
+BASE_URL = "http://127.0.0.1:8080"
+FOREIGN = ("/docs", "/nowhere")
+
+
+@cache
+def _judge() -> OpenAPI:
+    return OpenAPI.from_dict(contract.load(PROJECT / "openapi" / "rensei-api.yaml").spec)
+
+
+class _Asked:
+    """A request as openapi-core wants to see it."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        parts = urlsplit(str(request.url))
+        self.host_url = f"{parts.scheme}://{parts.netloc}"
+        self.path = "/" + parts.path.lstrip("/")
+        self.method = request.method.lower()
+        self.body = request.content
+        self.content_type = request.headers.get("content-type", "")
+        self.parameters = RequestParameters(
+            query=ImmutableMultiDict(list(httpx.QueryParams(parts.query).multi_items())),
+            header=Headers(list(request.headers.items())),
+            cookie=ImmutableMultiDict(),
+        )
+
+
+class _Answered:
+    """A response as openapi-core wants to see it."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.data = response.content
+        self.status_code = response.status_code
+        self.content_type = response.headers.get("content-type", "")
+        self.headers = Headers(list(response.headers.items()))
+
+
+async def judge(response: httpx.Response) -> None:
+    """Raise when an answer breaks the contract, or a refusal is not the envelope."""
+    await response.aread()
+    if response.request.url.path.startswith("/docs") or response.request.url.path == "/":
+        return
+    if response.status_code >= 400:
+        body = response.json()
+        assert set(body) <= {"error", "message", "error_description"}, body
+        assert isinstance(body["error"], str), body
+        assert body["error"], body
+        assert "Traceback" not in response.text
+    try:
+        _judge().validate_response(_Asked(response.request), _Answered(response))  # type: ignore[arg-type]
+    except PathError:
+        # A path or a method that the contract does not have can only be refused.
+        assert response.status_code in {404, 405}, response.text
+
+
+class Client(httpx.AsyncClient):
+    """A caller of the application, by default at its own address and with no credential."""
+
+    def __init__(self, application: Any, token: str | None = None, **more: Any) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        super().__init__(
+            transport=httpx.ASGITransport(application, raise_app_exceptions=False),
+            base_url=BASE_URL,
+            headers={**headers, **more.pop("headers", {})},
+            event_hooks={"response": [judge]},
+            timeout=30,
+            **more,
+        )

@@ -1,0 +1,135 @@
+"""What every test stands on: the real stores, the real application, a client that judges.
+
+Nothing is rolled back: each test works in an organization of its own, so tests cannot see one
+another, and what they commit is what the server commits.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import settings
+from persistence import database, migrations
+from supervisor.stores import Stores
+from tests.client import Client
+from tests.factories import Maker
+
+SYSTEM_KEY = "rsk_system_" + "5" * 64
+LINEAR_SECRET = "lin_wh_secret_of_the_tests"
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """PostgreSQL and Valkey of this run, migrated."""
+    with Stores(tmp_path_factory.mktemp("stores"), durable=False) as stores:
+        migrations.upgrade(stores.owner_url)
+        yield stores
+
+
+@pytest.fixture(scope="session")
+def given(stores: Stores) -> settings.Settings:
+    """The settings the application under test runs with."""
+    return settings.Settings.from_environment(
+        {
+            "RENSEI_WEB_DATABASE_URL": stores.web_url,
+            "RENSEI_JOBS_DATABASE_URL": stores.jobs_url,
+            "REDIS_URL": stores.redis_url,
+            "RENSEI_MASTER_KEY": "ab" * 32,
+            "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
+            "WEBHOOK_SECRET_LINEAR": LINEAR_SECRET,
+            "WEBHOOK_SECRET_GITHUB": "gh_wh_secret",
+            "WEBHOOK_SECRET_VERCEL": "vc_wh_secret",
+            "RENSEI_FAILURES_PER_MINUTE": "0",
+        }
+    )
+
+
+@asynccontextmanager
+async def serving(application: Any) -> AsyncIterator[Any]:
+    """Run an application's lifespan around the body."""
+    inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    running = asyncio.create_task(
+        application({"type": "lifespan", "asgi": {"version": "3.0"}}, inbox.get, outbox.put)
+    )
+    await inbox.put({"type": "lifespan.startup"})
+    answer = await outbox.get()
+    assert answer["type"] == "lifespan.startup.complete", answer
+    yield application
+    await inbox.put({"type": "lifespan.shutdown"})
+    await outbox.get()
+    await running
+
+
+@pytest.fixture(scope="session")
+async def application(given: settings.Settings) -> AsyncIterator[Any]:
+    """The application, started."""
+    from app import create_app
+
+    async with serving(create_app(given)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def owner(stores: Stores) -> AsyncIterator[Any]:
+    """A connection as the owner, for facts that no operation shows."""
+    import psycopg
+    from psycopg.rows import namedtuple_row
+
+    connection = await psycopg.AsyncConnection.connect(
+        stores.owner_url, autocommit=True, row_factory=namedtuple_row
+    )
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def jobs_database(given: settings.Settings) -> AsyncIterator[database.Database]:
+    connected = database.Database(str(given.jobs_database_url))
+    await connected.open()
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+def run_job(jobs_database: database.Database) -> Callable[..., Awaitable[int]]:
+    """Run one job to its end, as the job process's own login."""
+
+    async def run(job: Callable[[], Awaitable[int]]) -> int:
+        with database.using(jobs_database):
+            return await job()
+
+    return run
+
+
+@pytest.fixture
+async def anonymous(application: Any) -> AsyncIterator[Client]:
+    """A caller without any credential."""
+    async with Client(application) as client:
+        yield client
+
+
+@pytest.fixture
+async def make(application: Any, owner: Any) -> AsyncIterator[Maker]:
+    """Makes things in an organization of this test alone."""
+    maker = await Maker.begin(application, owner, SYSTEM_KEY)
+    yield maker
+    await maker.close()
+
+
+@pytest.fixture
+def audit_log(owner: Any, make: Maker) -> Callable[..., Awaitable[list[tuple[str, str]]]]:
+    """(event type, entity id) of this test's organization so far, but for what made it."""
+
+    async def read(*, of: str | None = None) -> list[tuple[str, str]]:
+        rows = await owner.execute(
+            "select event_type, entity_id from audit_pending where org_id = %s and id > %s"
+            " and (%s::text is null or event_type = %s) order by id",
+            (make.org_id, make.first_audit_id, of, of),
+        )
+        return [tuple(row) for row in await rows.fetchall()]
+
+    return read

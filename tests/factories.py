@@ -1,0 +1,168 @@
+"""Makes the things that tests are about, through the front door wherever there is one."""
+
+import hashlib
+import hmac
+import itertools
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tests.client import Client
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Something made: its id, what the server said of it, and a caller that speaks for it."""
+
+    id: str
+    answer: dict[str, Any]
+    client: Client
+
+
+class Maker:
+    """Makes things in one organization."""
+
+    def __init__(self, application: Any, owner: Any) -> None:
+        self.application = application
+        self.owner = owner
+        self.clients: list[Client] = []
+        self.org_id = ""
+        self.project_id = ""
+        self.first_audit_id = 0
+
+    @classmethod
+    async def begin(cls, application: Any, owner: Any, system_key: str) -> Self:
+        """An organization with a project, an org-wide key and a worker key."""
+        maker = cls(application, owner)
+        maker.system = maker.client(system_key)
+        maker.org_id = await maker.organization()
+        maker.slug = maker._slug
+        maker.org_key = await maker.key()
+        maker.org = maker.client(maker.org_key)
+        maker.project_id = await maker.project()
+        maker.worker_key = await maker.key(projects=[maker.project_id])
+        latest = await owner.execute("select coalesce(max(id), 0) as id from audit_pending")
+        maker.first_audit_id = (await latest.fetchone()).id
+        return maker
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.aclose()
+
+    def client(self, token: str | None = None, **more: Any) -> Client:
+        """A caller with this bearer."""
+        client = Client(self.application, token, **more)
+        self.clients.append(client)
+        return client
+
+    async def organization(self) -> str:
+        self._slug = f"org-{secrets.token_hex(4)}"
+        answer = await self.system.post(
+            "/api/admin/organizations", json={"name": "Test", "slug": self._slug}
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["organization"]["id"])
+
+    async def project(self, org_id: str | None = None) -> str:
+        answer = await self.system.post(
+            f"/api/org/{org_id or self.org_id}/projects",
+            json={"name": "Test", "slug": f"p-{secrets.token_hex(4)}"},
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["project"]["id"])
+
+    async def key(self, org_id: str | None = None, **body: Any) -> str:
+        """The secret of a new key; of all projects unless `projects` says otherwise."""
+        return str((await self.key_answer(org_id, **body))["fullKey"])
+
+    async def key_answer(self, org_id: str | None = None, **body: Any) -> dict[str, Any]:
+        answer = await self.system.post(
+            f"/api/org/{org_id or self.org_id}/keys",
+            json={"name": "test", "projects": "all", **body},
+        )
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json()["key"])
+
+    async def worker(self, key: str | None = None, **body: Any) -> Made:
+        """A registered worker with its runtime token."""
+        caller = self.client(key or self.worker_key)
+        answer = await caller.post(
+            "/api/workers/register", json={"hostname": "forge-01", "capacity": 5, **body}
+        )
+        assert answer.status_code == 201, answer.text
+        said = answer.json()
+        return Made(said["workerId"], said, self.client(said["runtimeToken"]))
+
+    async def session(self, project_id: str | None = None, **columns: Any) -> str:
+        """The id of a session in the queue; `columns` are those of the table."""
+        number = next(_numbers)
+        values = {
+            "org_id": self.org_id,
+            "id": f"ses-{secrets.token_hex(8)}",
+            "project_id": project_id or self.project_id,
+            "public_id": secrets.token_hex(8),
+            "issue_id": f"issue-{number}",
+            "issue_identifier": f"ENG-{number}",
+            "work_type": "development",
+            "priority": 3,
+            **columns,
+        }
+        names = ", ".join(values)
+        places = ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into sessions ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"])
+
+    async def claimed(self, worker: Made, **columns: Any) -> str:
+        """The id of a session that this worker has just claimed."""
+        session_id = await self.session(priority=1, **columns)
+        answer = await worker.client.get(f"/api/workers/{worker.id}/poll")
+        assert session_id in answer.json()["claimedSessionIds"], answer.text
+        return session_id
+
+    async def stored(self, session_id: str) -> Any:
+        """The session's row as it is now."""
+        rows = await self.owner.execute(
+            "select * from sessions where org_id = %s and id = %s", (self.org_id, session_id)
+        )
+        return await rows.fetchone()
+
+
+def linear_event(workspace_id: str, session_id: str | None = None, **issue: Any) -> dict[str, Any]:
+    """An `AgentSessionEvent` of action `created`, as Linear sends it."""
+    number = next(_numbers)
+    return {
+        "type": "AgentSessionEvent",
+        "action": "created",
+        "organizationId": workspace_id,
+        "createdAt": "2026-07-01T09:00:00.000Z",
+        "webhookTimestamp": 1782896400000 + number,
+        "webhookId": "the-same-for-every-delivery",
+        "agentSession": {
+            "id": session_id or f"ses-{secrets.token_hex(8)}",
+            "issue": {
+                "id": f"issue-{number}",
+                "identifier": f"ENG-{number}",
+                "title": "Keep the currency of a refund",
+                **issue,
+            },
+        },
+        "promptContext": "<issue>Keep the currency</issue>",
+    }
+
+
+def signed(secret: str, payload: Any, delivery: str | None = None) -> dict[str, Any]:
+    """Body and headers of a Linear delivery, as arguments of a client's `post`."""
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return {
+        "content": body,
+        "headers": {
+            "Content-Type": "application/json",
+            "Linear-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+            "Linear-Delivery": delivery or secrets.token_hex(8),
+        },
+    }
