@@ -21,6 +21,7 @@ READERS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY, Kind.M2M, Kind.COOKI
 MANAGERS: Final = frozenset({Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
 MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
 SYSTEM: Final = frozenset({Kind.SYSTEM})
+COOKIE_ONLY: Final = frozenset({Kind.COOKIE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ RULES: Final[dict[str, Rule]] = {
     "revokeM2MClient": Rule("org_keys:write", MANAGERS),
     "whoami": Rule(ANY, READERS),
     "createBrowserSession": Rule(ANY, KEYS),
-    "endBrowserSession": Rule(ANY, frozenset({Kind.COOKIE})),
+    "endBrowserSession": Rule(ANY, COOKIE_ONLY),
     "webhookIngest": Rule(PUBLIC),
     "createOrganization": Rule("system", SYSTEM),
     "listOrganizations": Rule("system", SYSTEM),
@@ -73,9 +74,19 @@ def authorize(principal: Principal, operation_id: str) -> None:
     rule = RULES[operation_id]
     if rule.scope == PUBLIC:  # a webhook's signature is all the credential there is
         return
-    if principal.kind not in rule.kinds:
+    if principal.kind not in rule.kinds or _is_wider_than_its_key(principal, rule):
         allowed = ", ".join(sorted(kind.value for kind in rule.kinds))
         raise Forbidden(f"This operation does not take a {principal.kind.value}; use: {allowed}")
     if rule.scope == ANY or principal.kind is Kind.SYSTEM or principal.may(rule.scope):
         return
     raise Forbidden(f"The credential lacks the scope {rule.scope}")
+
+
+def _is_wider_than_its_key(principal: Principal, rule: Rule) -> bool:
+    """A project key's browser session may do no more than the key itself."""
+    return (
+        principal.kind is Kind.COOKIE
+        and principal.projects is not None
+        and Kind.PROJECT_KEY not in rule.kinds
+        and rule.kinds != COOKIE_ONLY
+    )

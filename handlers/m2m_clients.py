@@ -25,7 +25,6 @@ async def issue_m2m_token(body: dict[str, Any], request: Any) -> Reply:
 
 async def create_m2m_client(body: dict[str, Any], user: Principal) -> Reply:
     """Make a client; its secret is in the answer and nowhere else."""
-    require_org_wide(user)
     scopes = list(dict.fromkeys(body["scopes"]))
     if "*" in scopes and "*" not in user.scopes:
         raise Forbidden("The credential lacks what it would give: *")
@@ -53,7 +52,6 @@ async def create_m2m_client(body: dict[str, Any], user: Principal) -> Reply:
 
 async def list_m2m_clients(user: Principal, limit: int, cursor: str | None) -> Reply:
     """List the organization's clients, without their secrets."""
-    require_org_wide(user)
     async with database.statement() as db:
         page = await m2m_clients.list_page(db, str(user.org_id), limit, cursor)
     return {"clients": [_client(row) for row in page.rows], "nextCursor": page.next_cursor}, 200
@@ -61,19 +59,12 @@ async def list_m2m_clients(user: Principal, limit: int, cursor: str | None) -> R
 
 async def revoke_m2m_client(client_id: str, user: Principal) -> Reply:
     """End a client and all its tokens at once."""
-    require_org_wide(user)
     org_id = str(user.org_id)
     async with database.transaction() as db:
         revoked_at, was_alive = await m2m_clients.revoke(db, org_id, client_id)
         if was_alive:
             await audit.append(db, org_id, user, "m2m_client.revoked", ("m2m_client", client_id))
     return {"revoked": True, "id": client_id, "revokedAt": iso(revoked_at)}, 200
-
-
-def require_org_wide(user: Principal) -> None:
-    """A browser session of a project's key reaches no further than the key."""
-    if user.projects is not None:
-        raise Forbidden("Clients speak for the whole organization; use an org-wide credential")
 
 
 def _client(row: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Workers join the fleet and stay in it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -11,7 +11,7 @@ from domain.ids import new_id
 from domain.principal import WORKER_SCOPES, Principal
 from domain.times import iso
 from handlers.replies import Reply
-from persistence import audit, database, leases, projects, workers
+from persistence import audit, database, keys, leases, projects, workers
 from services.ownership import no_such_worker
 
 RUNTIME_TOKEN_SECONDS = 3600
@@ -55,7 +55,8 @@ async def worker_refresh_token(id_: str, user: Principal) -> Reply:
     async with database.transaction() as db:
         worker = await workers.find(db, str(user.org_id), id_, registration_id)
         if worker is not None and worker.revoked_at is None:
-            token, expires_at = await _runtime_token(worker)
+            key_ends_at = await keys.hold_alive(db, worker.org_id, registration_id)
+            token, expires_at = await _runtime_token(worker, key_ends_at)
             await audit.append(db, worker.org_id, user, "worker.token_refreshed", ("worker", id_))
             return {
                 "runtimeToken": token,
@@ -105,6 +106,7 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[str, str |
     org_id = str(caller.org_id)
     async with database.transaction() as db:
         project_id = await _project(db, caller, body.get("projectId"))
+        key_ends_at = await keys.hold_alive(db, org_id, str(caller.registration_id))
         worker = await workers.register(
             db,
             str(caller.registration_id),
@@ -132,7 +134,7 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[str, str |
         )
         if not caller.issues_runtime_tokens:
             return worker.id, None, None
-        token, expires_at = await _runtime_token(worker)
+        token, expires_at = await _runtime_token(worker, key_ends_at)
     return worker.id, token, expires_at
 
 
@@ -148,8 +150,11 @@ async def _project(db: Any, caller: Principal, chosen: str | None) -> str:
     return str(project.id)
 
 
-async def _runtime_token(worker: Any) -> tuple[str, str]:
-    """A runtime token for a worker's row, and when it expires."""
+async def _runtime_token(worker: Any, key_ends_at: datetime | None) -> tuple[str, str]:
+    """A runtime token for a worker's row, and when it expires: never after its key."""
+    lifetime = RUNTIME_TOKEN_SECONDS
+    if key_ends_at is not None:
+        lifetime = min(lifetime, int((key_ends_at - datetime.now(UTC)).total_seconds()))
     token = await tokens.mint(
         tokens.RUNTIME,
         {
@@ -160,10 +165,9 @@ async def _runtime_token(worker: Any) -> tuple[str, str]:
             "reg": worker.registration_id,
             "scope": list(WORKER_SCOPES),
         },
-        RUNTIME_TOKEN_SECONDS,
+        lifetime,
     )
-    _, claims = await tokens.verify(token)
-    return token, iso(datetime.fromtimestamp(claims["exp"], UTC))
+    return token, iso(datetime.now(UTC) + timedelta(seconds=lifetime))
 
 
 def _intervals() -> dict[str, int]:

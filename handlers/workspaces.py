@@ -45,7 +45,7 @@ async def list_workspace_mappings(
     """List the organization's mappings."""
     user.require_org(org_id)
     async with database.statement() as db:
-        page = await workspaces.list_page(db, org_id, limit, cursor)
+        page = await workspaces.list_page(db, org_id, user.projects, limit, cursor)
     return {"mappings": [_mapping(row) for row in page.rows], "nextCursor": page.next_cursor}, 200
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import NotFound
+from domain.errors import NotFound, Unauthenticated
 from persistence.paging import Page, page
 from persistence.tables import api_keys, projects, workers
 
@@ -58,6 +58,29 @@ async def find_by_hash(db: AsyncConnection, key_hash: bytes) -> Row[Any] | None:
             )
         )
     ).one_or_none()
+
+
+async def hold_alive(db: AsyncConnection, org_id: str, key_id: str) -> datetime | None:
+    """Hold a living key's row, so that a revocation waits for what is made with it.
+
+    Returns when it expires; raises `Unauthenticated` when it has, or was revoked.
+    """
+    key = (
+        await db.execute(
+            select(api_keys.c.expires_at)
+            .where(
+                api_keys.c.org_id == org_id,
+                api_keys.c.id == key_id,
+                api_keys.c.revoked_at.is_(None),
+                or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > NOW),
+            )
+            .with_for_update(read=True)
+        )
+    ).one_or_none()
+    if key is None:
+        raise Unauthenticated("The key is unknown, expired or revoked")
+    expires_at: datetime | None = key.expires_at
+    return expires_at
 
 
 async def list_page(db: AsyncConnection, org_id: str, limit: int, cursor: str | None) -> Page:

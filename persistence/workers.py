@@ -6,7 +6,6 @@ from typing import Any, Final, Literal
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import Unauthenticated
 from persistence import database
 from persistence.tables import api_keys, workers
 
@@ -53,16 +52,8 @@ async def register(
     """Store a new worker; `values` are columns of `workers`.
 
     An older worker of the same explicit machine and registration gets no new work from now on; its
-    sessions stay with it. Raises `Unauthenticated` when the key was revoked meanwhile: the row of
-    the key is held, so that a revocation ends this worker too.
+    sessions stay with it.
     """
-    alive = await db.execute(
-        select(api_keys.c.id)
-        .where(api_keys.c.id == registration_id, api_keys.c.revoked_at.is_(None))
-        .with_for_update(read=True)
-    )
-    if alive.one_or_none() is None:
-        raise Unauthenticated("The key is unknown, expired or revoked")
     if values.get("machine_id"):
         await db.execute(
             update(workers)

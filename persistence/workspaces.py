@@ -40,14 +40,18 @@ async def create(
     return made.one()
 
 
-async def list_page(db: AsyncConnection, org_id: str, limit: int, cursor: str | None) -> Page:
+async def list_page(
+    db: AsyncConnection,
+    org_id: str,
+    visible: frozenset[str] | None,
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    query = select(workspace_mappings).where(workspace_mappings.c.org_id == org_id)
+    if visible is not None:
+        query = query.where(workspace_mappings.c.project_id.in_(visible))
     return await page(
-        db,
-        select(workspace_mappings).where(workspace_mappings.c.org_id == org_id),
-        workspace_mappings.c.created_at,
-        workspace_mappings.c.id,
-        limit,
-        cursor,
+        db, query, workspace_mappings.c.created_at, workspace_mappings.c.id, limit, cursor
     )
 
 

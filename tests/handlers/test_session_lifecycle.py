@@ -130,7 +130,7 @@ async def test_a_repeated_end_is_one_end(make, audit_log):
 
 
 async def test_a_late_running_never_overwrites_the_real_provider_session(make):
-    """The open-source worker sends two reports of `running`, unordered; one has the session's id."""
+    """The open-source worker sends `running` twice, unordered; one has the session's own id."""
     worker = await make.worker()
     session_id = await make.claimed(worker)
 
