@@ -39,17 +39,17 @@ class _Client(ClientMixin):  # type: ignore[misc]  # Authlib has no types
         return hmac.compare_digest(self.row.secret_hash, fingerprint(client_secret))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method in {"client_secret_basic", "client_secret_post"}
+        return method == "client_secret_post"
 
     def check_grant_type(self, grant_type: str) -> bool:
         return bool(grant_type == Grant.GRANT_TYPE)
 
 
 class _Request(OAuth2Request):  # type: ignore[misc]
-    """Form, JSON and Basic look the same to Authlib."""
+    """Form, JSON and Basic look the same to Authlib: like a form."""
 
-    def __init__(self, fields: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        super().__init__("POST", "https://token.invalid/api/oauth/token", headers=dict(headers))
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("POST", "https://token.invalid/api/oauth/token")
         self._fields = dict(fields)
         self.payload = BasicOAuth2Payload(self._fields)
 
@@ -59,9 +59,9 @@ class _Request(OAuth2Request):  # type: ignore[misc]
 
 
 class Grant(ClientCredentialsGrant):  # type: ignore[misc]
-    """Client credentials by HTTP Basic or in the body."""
+    """Client credentials, which `_with_basic` has put among the fields."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS: Final = ["client_secret_basic", "client_secret_post"]
+    TOKEN_ENDPOINT_AUTH_METHODS: Final = ["client_secret_post"]
 
 
 class _Server(AuthorizationServer):  # type: ignore[misc]
@@ -97,14 +97,10 @@ async def issue_token(fields: Mapping[str, str], authorization: str | None) -> d
     The database is asked before Authlib is, since Authlib cannot wait for it. The token is signed
     only after Authlib let the client pass.
     """
-    headers = {"Authorization": authorization} if authorization else {}
-    try:
-        basic_id, _ = extract_basic_authorization(headers)
-    except ValueError:
-        basic_id = None
-    client_id = basic_id or fields.get("client_id")
+    fields = _with_basic(fields, authorization)
+    client_id = fields.get("client_id", "")
     row = None
-    if client_id:
+    if client_id and "\x00" not in client_id:  # which PostgreSQL cannot even be asked about
         async with database.statement() as db:
             row = await m2m_clients.find_alive(db, client_id)
     lifetime = settings.current().m2m_token_lifetime
@@ -112,7 +108,7 @@ async def issue_token(fields: Mapping[str, str], authorization: str | None) -> d
     server = _Server(_Client(row) if row else None, answer)
     status: int
     body: dict[str, Any]
-    status, body = server.create_token_response(_Request(fields, headers))
+    status, body = server.create_token_response(_Request(fields))
     if status != 200 or row is None:
         code = str(body.get("error", "invalid_client"))
         if code == "invalid_client" and not client_id:
@@ -134,3 +130,24 @@ async def issue_token(fields: Mapping[str, str], authorization: str | None) -> d
         lifetime,
     )
     return body
+
+
+def _with_basic(fields: Mapping[str, str], authorization: str | None) -> Mapping[str, str]:
+    """The fields, with the client that HTTP Basic names.
+
+    RFC 6749 section 2.3 wants one method a request: Authlib would try the second after the first
+    failed, and so let a good secret in the body save a bad one in the header.
+    """
+    if authorization is None:
+        return fields
+    if "client_secret" in fields:
+        raise OAuthRefusal(
+            "invalid_request", "send the client by HTTP Basic or in the body, not both", 400
+        )
+    try:
+        client_id, secret = extract_basic_authorization({"Authorization": authorization})
+    except ValueError:
+        client_id = secret = None
+    if not client_id or not secret:
+        raise OAuthRefusal("invalid_client", "the Authorization header is not HTTP Basic", 401)
+    return {**fields, "client_id": client_id, "client_secret": secret}

@@ -64,7 +64,7 @@ class Refusing(LifespanMiddleware):  # type: ignore[misc]
         for each in (error, ResponseBroken("the refusal itself failed")):
             try:
                 response = self._refuse(each, request)
-                if response.status_code >= 500 and not isinstance(each, ResponseBroken):
+                if response.status_code == 500 and not isinstance(each, ResponseBroken):
                     _log.error("%s %s failed", request.method, request.path, exc_info=each)
                 _add_headers(each, response)
                 await response(scope, receive, noting(request, send))

@@ -88,8 +88,8 @@ def _expiry(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        expires_at = parse(text)
-    except ValueError:
+        expires_at = parse(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Invalid("expiresAt: not a date-time this server can store") from None
     if expires_at <= datetime.now(UTC):
         raise Invalid("expiresAt: lies in the past")

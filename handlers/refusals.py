@@ -1,6 +1,5 @@
 """Every no, ours and the framework's, as `{"error": …}`: the one table that knows HTTP."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,8 +9,6 @@ from starlette.responses import Response
 import contract
 from domain import errors
 from persistence import database
-
-_log = logging.getLogger(__name__)
 
 # The most specific class of an error decides.
 STATUS: Final[dict[type[Exception], int]] = {
@@ -34,9 +31,11 @@ INTERNAL: Final = "Internal server error"
 
 
 def refuse(error: Exception, request: contract.Request) -> Response:
-    """The answer to any exception; what nobody foresaw is logged and says nothing."""
+    """The answer to any exception; what nobody foresaw says nothing (`contract/` logs it)."""
     if database.is_away(error):
         error = errors.Unavailable("The database cannot be reached; try again")
+    if isinstance(error, contract.Malformed | contract.UnsupportedMedia) and _is_token(request):
+        error = errors.OAuthRefusal("invalid_request", str(error), STATUS[type(error)])
     if isinstance(error, errors.OAuthRefusal):
         body = {"error": error.code, "error_description": error.description}
         headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -45,10 +44,13 @@ def refuse(error: Exception, request: contract.Request) -> Response:
         return _answer(error.status, body, headers)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:
-        if not isinstance(error, contract.ResponseBroken):
-            _log.error("%s %s failed", request.method, request.path, exc_info=error)
         return _answer(500, {"error": INTERNAL}, {})
     return _answer(status, {"error": _text(error)}, _headers(error))
+
+
+def _is_token(request: contract.Request) -> bool:
+    """Whether the token endpoint was asked, whose refusals speak OAuth."""
+    return request.operation is not None and request.operation.id == "issueM2MToken"
 
 
 def _text(error: Exception) -> str:

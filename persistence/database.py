@@ -57,6 +57,8 @@ class Database:
             pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=PATIENCE_SECONDS,
+            # What callers send belongs in no log, and an error would print it.
+            hide_parameters=True,
         )
         self.autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.pool = AsyncConnectionPool(
