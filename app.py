@@ -19,7 +19,7 @@ import handlers
 import settings
 from auth import keyring, schemes
 from auth.scopes import RULES, authorize
-from domain.errors import Forbidden, TooMany, Unauthenticated, Unavailable
+from domain.errors import Forbidden, OAuthRefusal, TooMany, Unauthenticated, Unavailable
 from domain.ids import fingerprint
 from domain.principal import Principal
 from handlers.refusals import refuse
@@ -94,7 +94,8 @@ def _side_by_side(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
 
 def _refuse_and_count(error: Exception, request: contract.Request) -> Response:
     """The refusal, and its place in the audit log when it was about a credential."""
-    if isinstance(error, Unauthenticated | Forbidden | TooMany):
+    status = _about_credential(error)
+    if status:
         user = request.user if isinstance(request.user, Principal) else None
         refusals.note(
             refusals.Refused(
@@ -103,10 +104,20 @@ def _refuse_and_count(error: Exception, request: contract.Request) -> Response:
                 actor_type=user.actor_type if user else "unknown",
                 source=schemes.address_of(request),
                 operation_id=request.operation.id if request.operation else "none",
-                status=401 if isinstance(error, Unauthenticated) else 403,
+                status=status,
             )
         )
     return refuse(error, request)
+
+
+def _about_credential(error: Exception) -> int | None:
+    """The status of a refusal that is about who asks; None for every other."""
+    if isinstance(error, OAuthRefusal):
+        return 401 if error.status == 401 else None
+    for kind, status in ((Unauthenticated, 401), (Forbidden, 403), (TooMany, 429)):
+        if isinstance(error, kind):
+            return status
+    return None
 
 
 @asynccontextmanager

@@ -77,7 +77,8 @@ async def count_failure(request: RequestView) -> None:
 def address_of(request: RequestView) -> str:
     """The caller's address, through the proxies that the settings trust."""
     trusted = settings.current().trusted_proxies
-    forwarded = request.headers.get("x-forwarded-for") if trusted else None
+    # A proxy may add a line of its own instead of adding to the one it got.
+    forwarded = ", ".join(request.headers.getlist("x-forwarded-for")) if trusted else None
     return caller_address(request.client_host, forwarded, trusted)
 
 
@@ -110,11 +111,19 @@ async def _cookie(request: RequestView, value: str) -> Principal:
 
 
 def _require_own_origin(origin: str | None) -> None:
-    own = urlsplit(settings.current().own_address)
-    if origin is None or urlsplit(origin)[:2] != own[:2]:
-        raise Forbidden(
-            f"A change made with the cookie needs an Origin header of {own.scheme}://{own.netloc}"
-        )
+    own = settings.current().own_address
+    if origin is None or _origin(origin) != _origin(own):
+        raise Forbidden(f"A change made with the cookie needs an Origin header of {own}")
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None] | None:
+    """Scheme, host and port as browsers compare them (RFC 6454); None for what is no address."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
 
 
 async def _bearer(authorization: str, operation_id: str, for_workers: bool) -> Principal:

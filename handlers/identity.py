@@ -1,6 +1,7 @@
 """Who a credential speaks for, and its exchange for a browser session."""
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import settings
@@ -53,10 +54,11 @@ async def create_browser_session(user: Principal) -> Reply:
             db, org_id, user.id, fingerprint(token), BROWSER_SESSION_HOURS
         )
         await audit.append(db, org_id, user, "browser_session.opened", ("api_key", user.id))
+    seconds = max(0, round((expires_at - datetime.now(UTC)).total_seconds()))
     return (
         {"orgId": org_id, "expiresAt": iso(expires_at)},
         201,
-        {"Set-Cookie": _cookie(token, BROWSER_SESSION_HOURS * 3600), "Cache-Control": "no-store"},
+        {"Set-Cookie": _cookie(token, seconds), "Cache-Control": "no-store"},
     )
 
 
