@@ -6,14 +6,15 @@ SHA-1, whatever older pages say; a 64-digit value is tried as SHA-256.
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 import settings
 from auth import keyring
-from domain.errors import Unauthenticated, Unavailable
+from domain.errors import Invalid, Unauthenticated, Unavailable
 from persistence import database, workspaces
 from settings import Secret, Settings
 
@@ -89,12 +90,18 @@ def matches(provider: Provider, secret: str, body: bytes, signature: str) -> boo
 
 
 async def verify(name: str, headers: Mapping[str, str], body: bytes) -> VerifiedDelivery:
-    """Check a delivery; raises `Unauthenticated`, or `Unavailable` when no secret is set at all.
+    """Check a delivery.
+
+    Raises `Unauthenticated`, `Unavailable` when no secret is set at all, and `Invalid` for a
+    provider that is none.
+
 
     The server's secret is tried first. Then the body is read for one thing only, the workspace it
     claims, to find the secrets of organizations that map it for themselves; the signature decides.
     """
-    provider = PROVIDERS[name]
+    provider = PROVIDERS.get(name)
+    if provider is None:  # the signature is checked before the contract looks at the path
+        raise Invalid(f"path.provider: must be one of {', '.join(PROVIDERS)}")
     signature = next((headers[h] for h in provider.headers if h in headers), None)
     if not signature:
         raise Unauthenticated(f"Send the signature in the {provider.headers[0]} header")
@@ -130,11 +137,13 @@ def claimed_workspace(provider: str, body: bytes) -> str | None:
     if provider != "linear":
         return None
     try:
-        payload: Any = json.loads(body)
-    except (ValueError, RecursionError):
+        payload: Any = orjson.loads(body)
+    except ValueError:
         return None
     claimed = payload.get("organizationId") if isinstance(payload, dict) else None
-    return claimed if isinstance(claimed, str) and 0 < len(claimed) <= 200 else None
+    # No stored id is longer or holds a NUL, which PostgreSQL cannot even be asked about.
+    usable = isinstance(claimed, str) and 0 < len(claimed) <= 200 and "\x00" not in claimed
+    return claimed if usable else None
 
 
 def secret_context(org_id: str, provider: str) -> str:

@@ -1,9 +1,9 @@
 """Webhook events become work."""
 
-import json
 import logging
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -48,7 +48,7 @@ async def _deliver_one() -> bool:
 
 
 async def _work_on(db: AsyncConnection, event: Row[Any]) -> None:
-    payload = json.loads(event.body)
+    payload = orjson.loads(event.body)
     workspace_id = claimed_workspace(event.provider, event.body)
     mapping = None
     if workspace_id is not None:

@@ -96,7 +96,6 @@ async def own_secrets(db: AsyncConnection, provider: str, workspace_id: str) -> 
                 org_webhook_secrets.c.provider == provider,
                 workspace_mappings.c.workspace_id == workspace_id,
             )
-            .limit(10)
         )
     )
 
