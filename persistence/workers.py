@@ -55,6 +55,9 @@ async def register(
     sessions stay with it.
     """
     if values.get("machine_id"):
+        # Two registrations of one machine take turns, or neither would see the other to retire.
+        machine = f"{registration_id}/{values['machine_id']}"
+        await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(machine, 0))))
         await db.execute(
             update(workers)
             .where(
