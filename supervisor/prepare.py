@@ -5,8 +5,15 @@ can stop a migration that waits for a lock.
 """
 
 import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
 
 from supervisor.environment import DATABASE, DEMO_ORG_KEYS, DEMO_WORKER_KEY
+
+PAUSE_SECONDS: Final = 0.5
 
 
 def main() -> None:
@@ -14,11 +21,39 @@ def main() -> None:
     owner_url = os.environ[DATABASE]
     from persistence import migrations
 
-    migrations.upgrade(owner_url)
+    when_there(lambda: migrations.upgrade(owner_url))
     if DEMO_WORKER_KEY in os.environ:
         from persistence import demo
 
         demo.seed(owner_url, os.environ[DEMO_ORG_KEYS].split(), os.environ[DEMO_WORKER_KEY])
+
+
+def when_there(step: Callable[[], None]) -> None:
+    """Do it once the database answers: one that starts beside the server is waited for.
+
+    A wrong password or a missing database is an answer, and stops the start.
+    """
+    told = False
+    while True:
+        try:
+            step()
+        except psycopg.OperationalError as error:
+            if not is_coming(error):
+                raise
+            if not told:
+                print("Waiting for the database of DATABASE_URL …", flush=True)
+                told = True
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
+
+
+def is_coming(error: psycopg.OperationalError) -> bool:
+    """Whether nobody listens yet, or PostgreSQL itself says that it is only starting."""
+    if error.sqlstate is not None:
+        return error.sqlstate == "57P03" or error.sqlstate.startswith("08")
+    # The server's own refusals of a connection carry no code here, but say FATAL.
+    return "FATAL" not in str(error) or "starting up" in str(error)
 
 
 if __name__ == "__main__":
