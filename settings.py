@@ -75,7 +75,15 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
-        if urlsplit(raw).scheme not in schemes:
+        try:
+            parts = urlsplit(raw)
+            fits = parts.scheme in schemes and bool(parts.hostname or parts.path or parts.query)
+            fits = (
+                fits and (parts.port or 1) > 0 and (bool(parts.hostname) or "http" not in schemes)
+            )
+        except ValueError:
+            fits = False
+        if not fits:
             raise ValueError("a URL that starts with " + " or ".join(f"{s}://" for s in schemes))
         return raw.rstrip("/")
 

@@ -27,6 +27,7 @@ from domain.errors import Unavailable
 POOL_SIZE: Final = 12
 PATIENCE_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 3
+RECONNECT_SECONDS: Final = 2.0
 
 NOW: Final = func.now()
 """The database's clock: the only one that decides."""
@@ -67,6 +68,9 @@ class Database:
             max_size=POOL_SIZE,
             open=False,
             timeout=PATIENCE_SECONDS,
+            # The pool's own attempts grow ever further apart; given up soon, the next caller
+            # tries at once, so that heartbeats are stored as soon as PostgreSQL is back.
+            reconnect_timeout=RECONNECT_SECONDS,
             kwargs={
                 "autocommit": True,
                 "row_factory": namedtuple_row,
@@ -74,11 +78,21 @@ class Database:
             },
         )
 
+        self._sweeping: asyncio.Task[None] | None = None
+
     async def open(self) -> None:
         """Start the pool; a database that is away is no reason not to start."""
         await self.pool.open(wait=False)
 
+    def sweep(self) -> None:
+        """Have the pool look through its idle connections and drop the dead ones."""
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self.pool.check())
+
     async def close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
         await self.pool.close()
         await self.engine.dispose()
 
@@ -155,9 +169,16 @@ async def statement() -> AsyncIterator[AsyncConnection]:
 
 async def hot(sql: str, values: Mapping[str, Any]) -> Sequence[Any]:
     """Run one statement in one round trip; the rows come as named tuples."""
-    async with _reaching(), current().pool.connection() as connection:
-        cursor = await connection.execute(sql, values)
-        return await cursor.fetchall()
+    database = current()
+    async with _reaching(), database.pool.connection() as connection:
+        try:
+            cursor = await connection.execute(sql, values)
+            return await cursor.fetchall()
+        except psycopg.OperationalError:
+            # After a restart every idle connection is dead; one failed call clears them all.
+            if connection.broken:
+                database.sweep()
+            raise
 
 
 async def is_up(seconds: float = 2.0) -> bool:

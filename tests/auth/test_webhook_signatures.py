@@ -1,0 +1,86 @@
+"""The providers' signatures, against the vectors of the wire contract."""
+
+import hashlib
+import hmac
+
+import pytest
+
+from auth.webhook_signatures import PROVIDERS, claimed_workspace, matches
+
+LINEAR = (
+    "linear",
+    "lin_wh_secret",
+    b'{"action":"update","type":"Issue","webhookTimestamp":1751360400000}',
+    "f28c3e27064339e4d3d90bcca4c28ecf6e4136e722f9adc1d246e38e745ea298",
+)
+GITHUB_BODY = b'{"action":"opened","number":7}'
+GITHUB_SIGNATURE = "sha256=8092dc496c35a4ba1a16c88afe81c2ef79f20e14ae0bfc4e45b10675b50a15a8"
+GITHUB = ("github", "gh_wh_secret", GITHUB_BODY, GITHUB_SIGNATURE)
+ACTIONS = ("github-actions", "gh_wh_secret", GITHUB_BODY, GITHUB_SIGNATURE)
+VERCEL = (
+    "vercel",
+    "vc_wh_secret",
+    b'{"id":"evt_1","type":"deployment.succeeded","payload":{}}',
+    "8c37326e553ea01f314e3d9e4483c9dfddbd4975",
+)
+VECTORS = [LINEAR, GITHUB, ACTIONS, VERCEL]
+
+
+@pytest.mark.parametrize(("provider", "secret", "body", "signature"), VECTORS)
+def test_the_vectors_of_the_contract_match(provider, secret, body, signature):
+    assert matches(PROVIDERS[provider], secret, body, signature)
+
+
+@pytest.mark.parametrize(("provider", "secret", "body", "signature"), VECTORS)
+def test_anything_but_the_exact_secret_bytes_and_signature_is_refused(
+    provider, secret, body, signature
+):
+    wrong = [
+        (secret + "x", body, signature),
+        (secret, body + b" ", signature),
+        (secret, body.replace(b":", b": ", 1), signature),
+        (secret, body, signature[:-1]),
+        (secret, body, signature + "0"),
+        (secret, body, signature[:-1] + ("0" if signature[-1] != "0" else "1")),
+        (secret, body, ""),
+        (secret, body, "é" * len(signature)),
+        (secret, body, "sha256=" + signature),
+        (secret, body, "sha1=" + signature),
+    ]
+
+    assert not any(matches(PROVIDERS[provider], *each) for each in wrong)
+
+
+def test_hex_digits_may_be_upper_case():
+    assert matches(PROVIDERS["linear"], *LINEAR[1:3], LINEAR[3].upper())
+
+
+def test_github_needs_its_prefix():
+    assert not matches(PROVIDERS["github"], *GITHUB[1:3], GITHUB_SIGNATURE.removeprefix("sha256="))
+
+
+def test_vercel_may_sign_with_sha256_and_the_others_never_with_sha1():
+    sha256 = hmac.new(VERCEL[1].encode(), VERCEL[2], hashlib.sha256).hexdigest()
+    sha1 = hmac.new(LINEAR[1].encode(), LINEAR[2], hashlib.sha1).hexdigest()
+
+    assert matches(PROVIDERS["vercel"], *VERCEL[1:3], sha256)
+    assert not matches(PROVIDERS["linear"], *LINEAR[1:3], sha1)
+
+
+@pytest.mark.parametrize(
+    ("provider", "body", "workspace"),
+    [
+        ("linear", b'{"organizationId":"lin_1"}', "lin_1"),
+        ("github", b'{"organizationId":"lin_1"}', None),
+        ("linear", b'{"organizationId":7}', None),
+        ("linear", b'{"organizationId":""}', None),
+        ("linear", b'{"organizationId":"' + b"x" * 201 + b'"}', None),
+        ("linear", b'["organizationId"]', None),
+        ("linear", b"not json", None),
+        ("linear", b"\xff\xfe\xfd", None),
+        ("linear", b"", None),
+        ("linear", b"[" * 100_000, None),
+    ],
+)
+def test_a_claimed_workspace_is_a_short_text_in_a_linear_body_or_nothing(provider, body, workspace):
+    assert claimed_workspace(provider, body) == workspace

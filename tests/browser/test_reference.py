@@ -1,0 +1,298 @@
+"""The reference in a real browser: it loads alone, reads well, and works by keyboard and thumb."""
+
+from itertools import pairwise
+
+import pytest
+
+OVERVIEW = "/docs/api/reference"
+OPERATION = f"{OVERVIEW}/authentication/mintApiKey"
+PHONE = {"width": 375, "height": 812}
+
+pytestmark = pytest.mark.browser
+
+# The contrast of every piece of text with what lies behind it (WCAG 2.2, 1.4.3), the weakest first.
+CONTRASTS = """
+() => {
+  const numbers = c => c.match(/[\\d.]+/g).map(Number);
+  const parse = c => { const n = numbers(c); return n.length < 4 ? [...n, 1] : n; };
+  const over = (f, b) => [0, 1, 2].map(i => f[i] * f[3] + b[i] * (1 - f[3]));
+  const light = c => { const [r, g, b] = c.map(v => { v /= 255;
+    return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const canvas = dark ? [18, 18, 18] : [255, 255, 255];
+  const behind = e => { const layers = [];
+    for (; e; e = e.parentElement) layers.unshift(parse(getComputedStyle(e).backgroundColor));
+    return layers.reduce((below, layer) => over(layer, below), canvas); };
+  const found = [];
+  for (const e of document.body.querySelectorAll('*')) {
+    const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join('');
+    if (!text || !e.checkVisibility()) continue;
+    const style = getComputedStyle(e), back = behind(e);
+    const [a, b] = [light(over(parse(style.color), back)), light(back)];
+    const size = parseFloat(style.fontSize), bold = style.fontWeight >= 700;
+    const large = size >= 24 || (bold && size >= 18.66);
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    found.push([ratio / (large ? 3 : 4.5), `${e.tagName}.${e.className}: ${text.slice(0, 40)}`]);
+  }
+  return found.sort((x, y) => x[0] - y[0]);
+}
+"""
+
+
+@pytest.fixture
+def addresses(visit):
+    """The overview and everything that its menu leads to."""
+    page = visit().page
+    page.goto(OVERVIEW)
+    links = page.eval_on_selector_all("#menu a", "links => links.map(a => a.getAttribute('href'))")
+    return [OVERVIEW, *links]
+
+
+def test_the_root_leads_to_the_overview(visit):
+    page = visit().page
+
+    page.goto("/")
+
+    assert page.url.endswith(OVERVIEW)
+    assert page.title()
+    assert page.locator("h1").count() == 1
+
+
+def test_every_link_of_the_menu_leads_to_a_page_of_its_own(visit, addresses):
+    page = visit().page
+    seen = {}
+
+    for address in addresses[1:]:
+        answer = page.goto(address)
+        seen[address] = page.locator("h1").inner_text()
+        current = page.locator('#menu a[aria-current="page"]')
+        assert answer.status == 200, address
+        assert current.get_attribute("href") == address
+        assert current.is_visible(), address
+        assert page.title().startswith(seen[address]) or seen[address] in page.title()
+
+    assert len(seen) > 30
+    assert len(seen) == len(addresses) - 1
+
+
+def test_every_link_inside_the_pages_leads_somewhere(visit, addresses, server):
+    page = visit().page
+    inside = set()
+    for address in addresses:
+        page.goto(address)
+        inside |= set(
+            page.eval_on_selector_all("main a[href], header a[href]", "l => l.map(a => a.href)")
+        )
+        lost = page.evaluate(
+            "() => [...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash.slice(1))"
+            ".filter(id => !document.getElementById(decodeURIComponent(id)))"
+        )
+        assert lost == [], address
+
+    own = {link.partition("#")[0] for link in inside if link.startswith(server.url)}
+    statuses = {link: page.request.get(link).status for link in own}
+
+    assert {link: status for link, status in statuses.items() if status != 200} == {}
+
+
+def test_the_menu_works_by_click_and_back(visit):
+    page = visit().page
+    page.goto(OVERVIEW)
+
+    page.get_by_role("navigation").get_by_role("link", name="Mint a new rsk_ API key").click()
+    heading = page.locator("h1").inner_text()
+    page.go_back()
+
+    assert heading == "Mint a new rsk_ API key"
+    assert page.url.endswith(OVERVIEW)
+
+
+def test_no_page_of_the_phone_scrolls_sideways(visit, addresses):
+    page = visit(viewport=PHONE, is_mobile=True, has_touch=True).page
+    wide = {}
+
+    for address in addresses:
+        page.goto(address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > PHONE["width"]:
+            wide[address] = width
+
+    assert wide == {}
+
+
+def test_text_twice_as_large_does_not_scroll_sideways_either(visit):
+    # The page's own policy takes no foreign style, so this one visit goes past it.
+    page = visit(viewport={"width": 640, "height": 480}, bypass_csp=True).page
+
+    for address in (OVERVIEW, OPERATION):
+        page.goto(address)
+        page.add_style_tag(content="html { font-size: 200% }")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 640, address
+
+
+def test_the_menu_of_the_phone_is_one_tap_away(visit):
+    page = visit(viewport=PHONE, is_mobile=True, has_touch=True).page
+    page.goto(OPERATION)
+
+    page.get_by_role("link", name="All operations").tap()
+
+    box = page.locator("#menu").bounding_box()
+    assert page.url.endswith("#menu")
+    assert box["y"] < PHONE["height"]
+
+
+def test_what_is_tapped_is_large_enough(visit):
+    page = visit(viewport=PHONE, is_mobile=True, has_touch=True).page
+    page.goto(OVERVIEW)
+
+    heights = page.eval_on_selector_all(
+        "#menu a, #menu summary, header a:not(.skip)",
+        "all => all.filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)",
+    )
+
+    assert min(heights) >= 24
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("address", [OVERVIEW, OPERATION, "/docs/nowhere"])
+def test_every_text_stands_out_from_its_ground(browser, server, scheme, address):
+    context = browser.new_context(base_url=server.url, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+
+    weakest, text = page.evaluate(CONTRASTS)[0]
+
+    context.close()
+    assert weakest >= 1, text
+
+
+def test_light_and_dark_follow_the_reader(visit):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        page = visit(color_scheme=scheme).page
+        page.goto(OVERVIEW)
+        grounds[scheme] = page.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).map(Number)"
+        )
+
+    assert sum(grounds["light"][:3]) > 600
+    assert sum(grounds["dark"][:3]) < 165
+
+
+def test_the_first_tab_is_the_way_past_the_menu(visit):
+    page = visit().page
+    page.goto(OPERATION)
+
+    page.keyboard.press("Tab")
+    skip = page.locator(":focus")
+    box, text = skip.bounding_box(), skip.inner_text()
+    page.keyboard.press("Enter")
+
+    assert text == "Skip to the content"
+    assert box["x"] >= 0
+    assert box["y"] >= 0
+    assert box["height"] > 10
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_the_way_past_the_menu_is_out_of_sight_until_it_is_reached(visit):
+    page = visit().page
+    page.goto(OPERATION)
+
+    box = page.locator(".skip").bounding_box()
+
+    assert box["y"] + box["height"] <= 0 or box["x"] + box["width"] <= 0
+
+
+def test_whatever_the_keyboard_reaches_is_marked(visit):
+    page = visit().page
+    page.goto(OPERATION)
+    unmarked, reached = [], set()
+
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        at = page.evaluate(
+            "() => { const e = document.activeElement, s = getComputedStyle(e);"
+            " return [e.tagName, e.innerText.slice(0, 40), s.outlineStyle,"
+            " parseFloat(s.outlineWidth), e.checkVisibility()]; }"
+        )
+        if at[0] == "BODY":
+            break
+        reached.add(at[0])
+        if at[2] == "none" or at[3] < 1 or not at[4]:
+            unmarked.append(at)
+
+    assert unmarked == []
+    assert {"A", "SUMMARY"} <= reached
+
+
+def test_a_part_of_the_menu_opens_and_closes_by_keyboard(visit):
+    page = visit().page
+    page.goto(OPERATION)
+    part = page.locator("#menu details:not([open])").first
+    handle = part.element_handle()
+
+    part.locator("summary").focus()
+    page.keyboard.press("Enter")
+    opened = handle.evaluate("e => e.open")
+    page.keyboard.press("Space")
+
+    assert opened is True
+    assert handle.evaluate("e => e.open") is False
+
+
+def test_the_pages_read_without_scripts(visit):
+    page = visit(java_script_enabled=False).page
+
+    page.goto(OPERATION)
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Mint a new rsk_ API key"
+
+
+def test_a_screen_reader_finds_named_landmarks_and_headings_in_order(visit, addresses):
+    page = visit().page
+    for address in (addresses[0], addresses[1], OPERATION):
+        page.goto(address)
+        levels = page.eval_on_selector_all(
+            "h1, h2, h3, h4, h5, h6", "all => all.map(h => Number(h.tagName[1]))"
+        )
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(later - before <= 1 for before, later in pairwise(levels))
+        assert page.get_by_role("main").count() == page.get_by_role("banner").count() == 1
+        names = page.eval_on_selector_all("nav", "all => all.map(n => n.ariaLabel)")
+        assert all(names)
+        assert len(set(names)) == len(names)
+        assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_an_unknown_page_says_where_to_go(browser, server):
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
+
+    answer = page.goto("/docs/nowhere")
+
+    leads = page.locator("main a").first.get_attribute("href")
+    context.close()
+    assert answer.status == 404
+    assert leads.endswith(OVERVIEW)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("light", {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}),
+        ("dark", {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}}),
+        ("phone", {"color_scheme": "light", "viewport": PHONE, "is_mobile": True}),
+        ("phone-dark", {"color_scheme": "dark", "viewport": PHONE, "is_mobile": True}),
+    ],
+)
+def test_pictures_are_taken_for_whoever_wants_to_look(visit, shots, name, more):
+    page = visit(**more).page
+
+    for address in (OVERVIEW, OPERATION):
+        page.goto(address)
+        shot = shots / f"{name}-{address.rpartition('/')[2]}.png"
+        page.screenshot(path=shot, full_page=name.startswith("phone"))
+        assert shot.stat().st_size > 10_000

@@ -1,0 +1,157 @@
+"""Each role can do what the table of grants says, and nothing else."""
+
+import psycopg
+import pytest
+from psycopg.errors import InsufficientPrivilege
+
+from persistence.migrations.grants import GRANTS, JOBS, WEB
+from persistence.tables import metadata
+
+TABLE_RIGHTS = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
+TABLES = (*sorted(metadata.tables), "alembic_version")
+
+
+@pytest.fixture(scope="module")
+def login(stores):
+    """A connection as the process of each role makes it."""
+    connections = {
+        WEB: psycopg.connect(stores.web_url, autocommit=True),
+        JOBS: psycopg.connect(stores.jobs_url, autocommit=True),
+    }
+    yield connections.__getitem__
+    for connection in connections.values():
+        connection.close()
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_the_table_names_only_tables_that_are(role):
+    assert set(GRANTS[role]) <= set(metadata.tables)
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_each_role_has_the_rights_of_the_table_and_no_other(login, role):
+    db = login(role)
+
+    found = {
+        (table, right)
+        for table in TABLES
+        for right in TABLE_RIGHTS
+        if db.execute("select has_table_privilege(%s, %s)", [table, right]).fetchone()[0]
+    }
+
+    granted = {
+        (table, right) for table, rights in GRANTS[role].items() for right in rights.split(", ")
+    }
+    assert found == granted
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_no_right_reaches_single_columns_instead(login, role):
+    db = login(role)
+
+    found = {
+        (table, right)
+        for table in TABLES
+        for right in ("select", "insert", "update", "references")
+        if db.execute("select has_any_column_privilege(%s, %s)", [table, right]).fetchone()[0]
+    }
+
+    granted = {
+        (table, right)
+        for table, rights in GRANTS[role].items()
+        for right in rights.split(", ")
+        if right != "delete"
+    }
+    assert found == granted
+
+
+@pytest.mark.parametrize("role", GRANTS)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table mine (id int)",
+        "create schema mine",
+        "alter table sessions add column mine int",
+        "drop table completions",
+        "create index on sessions (id)",
+        "truncate audit_pending",
+        "select * from audit_pending for update",
+        "create role mine",
+        "alter role {role} superuser",
+        "select * from pg_authid",
+        "select pg_read_file('/etc/passwd')",
+        "copy sessions to program 'true'",
+        "create extension file_fdw",
+    ],
+)
+def test_no_role_changes_the_schema_or_leaves_the_database(login, role, statement):
+    with pytest.raises(InsufficientPrivilege):
+        login(role).execute(statement.format(role=role))
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_no_role_puts_on_another(stores, login, role):
+    db = login(role)
+    other = ({WEB, JOBS} - {role}).pop()
+
+    for wanted in (other, "postgres", db.execute("select tableowner from pg_tables").fetchone()[0]):
+        with pytest.raises(psycopg.Error):
+            db.execute(f'set role "{wanted}"')
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (WEB, "select * from audit_pending"),
+        (WEB, "delete from audit_pending"),
+        (WEB, "update audit_pending set event_type='x'"),
+        (WEB, "insert into audit_pending (event_type, actor_type) values ('x','x') returning id"),
+        (WEB, "select body from webhook_events"),
+        (WEB, "update webhook_events set status='done'"),
+        (WEB, "delete from webhook_deliveries"),
+        (WEB, "delete from sessions"),
+        (WEB, "delete from api_keys"),
+        (JOBS, "select * from api_keys"),
+        (JOBS, "select * from m2m_clients"),
+        (JOBS, "select * from browser_sessions"),
+        (JOBS, "select * from signing_keys"),
+        (JOBS, "update org_webhook_secrets set provider='x'"),
+        (JOBS, "update organizations set name='x'"),
+        (JOBS, "update audit_pending set event_type='x'"),
+        (JOBS, "delete from sessions"),
+    ],
+)
+def test_what_a_role_has_no_business_with_is_refused(login, role, statement):
+    with pytest.raises(InsufficientPrivilege):
+        login(role).execute(statement)
+
+
+def test_the_web_adds_to_what_happened(login, owner):
+    added = login(WEB).execute(
+        "insert into audit_pending (event_type, actor_type) values ('test.added', 'system')"
+    )
+
+    assert added.rowcount == 1
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_no_one_chooses_the_number_of_an_event(login, role):
+    with pytest.raises(psycopg.Error, match="GENERATED ALWAYS"):
+        login(role).execute(
+            "insert into audit_pending (id, event_type, actor_type) values (1, 'x', 'system')"
+        )
+
+
+@pytest.mark.parametrize("role", GRANTS)
+def test_roles_are_no_owners_and_no_superusers(login, role):
+    row = (
+        login(role)
+        .execute(
+            "select rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
+            " (select count(*) from pg_class where relowner=r.oid)"
+            " from pg_roles r where rolname=session_user"
+        )
+        .fetchone()
+    )
+
+    assert row == (False, False, False, False, False, 0)
