@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import settings
 from auth import keyring
@@ -18,6 +18,7 @@ from persistence.ephemeral import nudges, store
 EVENTS_SECONDS: Final = 2.0
 LEASES_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 2.0
 
 _log = logging.getLogger("jobs")
 
@@ -43,20 +44,43 @@ async def main() -> None:
 async def _drive(
     job: Callable[[], Awaitable[int]], stop: asyncio.Event, pause: Callable[[], Awaitable[None]]
 ) -> None:
-    """Run a job, pause, run it again. Being told to stop cuts the pause, never the job."""
+    """Run a job, pause, run it again, until told to stop.
+
+    Being told to stop cuts a pause at once. A job in hand gets two seconds: each of its steps is a
+    transaction that commits as a whole or not at all.
+    """
     while not stop.is_set():
+        next_pause = pause
+        running = asyncio.ensure_future(job())
+        await _first(running, stop, STOP_SECONDS)
         try:
-            await job()
+            await running
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
         except Unavailable:
-            await asyncio.sleep(AWAY_SECONDS)
+            next_pause = _away
         except Exception:
             _log.exception("%s failed; it runs again", job.__name__)
-        pausing = asyncio.ensure_future(pause())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({pausing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (pausing, stopping):
-            task.cancel()
-        await asyncio.gather(pausing, stopping, return_exceptions=True)
+        if not stop.is_set():
+            pausing = asyncio.ensure_future(next_pause())
+            await _first(pausing, stop, 0)
+            await asyncio.gather(pausing, return_exceptions=True)
+
+
+async def _first(task: "asyncio.Future[Any]", stop: asyncio.Event, grace_seconds: float) -> None:
+    """Wait for a task; when `stop` comes first, cancel it after the grace."""
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        await asyncio.wait({task}, timeout=grace_seconds)
+        task.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+
+
+async def _away() -> None:
+    await asyncio.sleep(AWAY_SECONDS)
 
 
 if __name__ == "__main__":

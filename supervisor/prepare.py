@@ -52,8 +52,9 @@ def is_coming(error: psycopg.OperationalError) -> bool:
     """Whether nobody listens yet, or PostgreSQL itself says that it is only starting."""
     if error.sqlstate is not None:
         return error.sqlstate == "57P03" or error.sqlstate.startswith("08")
-    # The server's own refusals of a connection carry no code here, but say FATAL.
-    return "FATAL" not in str(error) or "starting up" in str(error)
+    # The server's own refusals of a connection carry no code here, but say FATAL. What it says
+    # of itself (starting up, in recovery, shutting down) passes; a wrong password does not.
+    return "FATAL" not in str(error) or "the database system is " in str(error)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def test_a_database_that_is_not_there_yet_is_waited_for(capsys):
         ('connection failed: FATAL:  password authentication failed for user "me"', False),
         ('connection failed: FATAL:  database "rensei" does not exist', False),
         ("connection failed: FATAL:  the database system is starting up", True),
+        ("connection failed: FATAL:  the database system is not yet accepting connections", True),
     ],
 )
 def test_an_answer_is_not_waited_for(text, coming):

@@ -1,0 +1,287 @@
+"""The control: the least that the same work can cost in Python on the same server.
+
+A bare Starlette under the same gunicorn, worker class and settings runs the statements that the
+server runs (they are imported, none is written here) through a raw psycopg pool, and answers the
+same JSON under the same paths. What it leaves out is what the server adds: it looks at no
+credential, validates neither request nor answer, and writes no audit event of its own. (The event
+of a claim is part of the claiming statement, so that one is written here as well.) None of these
+operations asks Redis anything, so the control does not either.
+
+`python -m bench` starts it. It serves the workers and the organization of one run, which it gets
+as `BENCH_FACTS`, where the server reads them from a token.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from psycopg.rows import namedtuple_row
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import create_engine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from domain.principal import Kind, Principal
+from domain.session_health import Observed, health
+from persistence import activities, public_sessions, queue, sessions, workers
+from persistence.database import POOL_SIZE
+
+LEASE_SECONDS: Final = 50.0
+PAGE: Final = 500
+
+Values = Mapping[str, Any]
+
+
+class Statement:
+    """The SQL that a persistence function sends, with names in place of the values."""
+
+    def __init__(self) -> None:
+        self._sql = ""
+        self._values: dict[str, Any] = {}
+
+    async def execute(self, statement: Any) -> None:
+        """Take the place of a connection: keep what it is given, and send nothing."""
+        engine = create_engine("postgresql+psycopg://")
+        compiled = statement.compile(
+            dialect=engine.dialect, compile_kwargs={"render_postcompile": True}
+        )
+        self._sql, self._values = str(compiled), dict(compiled.params)
+        raise _Heard
+
+    async def run(self, connection: Any, given: Values) -> Any:
+        """Send it; a value that is one of the names in `given` is replaced by what is given."""
+        values = {name: given.get(value, value) for name, value in self._values.items()}
+        return await connection.execute(self._sql, values)
+
+
+class _Heard(Exception):
+    """The statement is known; the function that made it need not go on."""
+
+
+async def _hear(function: Any, *arguments: Any) -> Statement:
+    statement = Statement()
+    try:
+        await function(statement, *arguments)
+    except _Heard:
+        pass
+    return statement
+
+
+class Control:
+    """The six operations."""
+
+    def __init__(self, facts: Any, url: str) -> None:
+        self._workers: dict[str, dict[str, str]] = facts["workers"]
+        self._list_org: str = facts["list_org"]
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=POOL_SIZE,
+            open=False,
+            kwargs={"autocommit": True, "row_factory": namedtuple_row},
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Open the pool, and learn the statements that SQLAlchemy makes."""
+        caller = Principal(
+            Kind.RUNTIME,
+            "$worker",
+            "$org",
+            frozenset({"$project"}),
+            frozenset(),
+            registration_id="$registration",
+            worker_id="$worker",
+        )
+        self._lock = await _hear(sessions.lock, caller, "$session", "$worker")
+        self._change = await _hear(sessions.change, "$org", "$session", {})
+        self._list = await _hear(public_sessions.list_page, "$org", None, PAGE, None)
+        await self._pool.open()
+        yield
+        await self._pool.close()
+
+    async def heartbeat(self, request: Request) -> Response:
+        """POST /api/workers/{id}/heartbeat."""
+        body = orjson.loads(await request.body())
+        values = self._facts(request.path_params["id"]) | {
+            "active": body["activeCount"],
+            "status": None,
+            "capacity": None,
+            "lease": LEASE_SECONDS,
+        }
+        (beat,) = await self._rows(workers.BEAT, values)
+        return _json(
+            {
+                "acknowledged": True,
+                "serverTime": _iso(beat.server_time),
+                "pendingWorkCount": beat.waiting,
+            }
+        )
+
+    async def poll(self, request: Request) -> Response:
+        """GET /api/workers/{id}/poll."""
+        facts = self._facts(request.path_params["id"])
+        values = facts | {"most": queue.MOST_PER_POLL, "lease": LEASE_SECONDS}
+        rows = await self._rows(queue.CLAIM, values)
+        claimed = [row for row in rows if row.session_id is not None]
+        work = [
+            {
+                **row.work,
+                "sessionId": row.session_id,
+                "issueId": row.issue_id,
+                "issueIdentifier": row.issue_identifier,
+                "priority": row.priority,
+                "queuedAt": _ms(row.queued_at),
+                "workType": row.work_type,
+                "organizationId": facts["org"],
+                "projectId": row.project_id,
+                "leaseEpoch": row.lease_epoch,
+            }
+            for row in claimed
+        ]
+        return _json(
+            {
+                "work": work,
+                "inboxMessages": {},
+                "hasInboxMessages": False,
+                "preClaimed": bool(claimed),
+                "claimedSessionIds": [row.session_id for row in claimed],
+            }
+        )
+
+    async def status(self, request: Request) -> Response:
+        """POST /api/sessions/{id}/status, of the status that is stored already."""
+        body = orjson.loads(await request.body())
+        facts = self._facts(body["workerId"])
+        given = {f"${name}": value for name, value in facts.items()}
+        given["$session"] = request.path_params["id"]
+        async with self._pool.connection() as connection, connection.transaction():
+            locked = await self._lock.run(connection, given)
+            await locked.fetchone()
+            changed = await self._change.run(connection, given)
+            row: Any = await changed.fetchone()
+        optional = {
+            "issueIdentifier": row.issue_identifier,
+            "promptContext": row.work.get("promptContext"),
+            "projectName": row.project_name,
+            "provider": row.provider,
+            "totalCostUsd": row.total_cost_usd,
+            "inputTokens": row.input_tokens,
+            "outputTokens": row.output_tokens,
+            "failureReason": row.failure_reason,
+        }
+        state = {
+            "linearSessionId": row.id,
+            "trackerSessionId": row.id,
+            "issueId": row.issue_id,
+            "providerSessionId": row.provider_session_id,
+            "worktreePath": row.worktree_path or "",
+            "status": row.status,
+            "createdAt": _ms(row.created_at),
+            "updatedAt": _ms(row.updated_at),
+            "workerId": row.worker_id,
+            "queuedAt": _ms(row.queued_at),
+            "claimedAt": _ms(row.claimed_at),
+            "priority": row.priority,
+            "organizationId": row.org_id,
+            "workType": row.work_type,
+            "leaseEpoch": row.lease_epoch,
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+        return _json({"updated": True, "session": state})
+
+    async def activity(self, request: Request) -> Response:
+        """POST /api/sessions/{id}/activity."""
+        body = orjson.loads(await request.body())
+        session_id = request.path_params["id"]
+        values = self._facts(body["workerId"]) | {
+            "session": session_id,
+            "epoch": None,
+            "type": body["activity"]["type"],
+            "activity": orjson.dumps(body["activity"]).decode(),
+            "repeat": None,
+        }
+        await self._rows(activities.STORE, values)
+        return _json(
+            {
+                "forwarded": False,
+                "linearSessionId": session_id,
+                "reason": "sending to the tracker is not configured",
+            }
+        )
+
+    async def list_sessions(self, _: Request) -> Response:
+        """GET /api/public/sessions."""
+        async with self._pool.connection() as connection:
+            cursor = await self._list.run(connection, {"$org": self._list_org})
+            rows = await cursor.fetchall()
+        cut = rows[:PAGE]
+        last = cut[-1]
+        microseconds = round(last.queued_at.timestamp() * 1_000_000)
+        return _json(
+            {
+                "sessions": [_summary(row) for row in cut],
+                "count": len(cut),
+                "timestamp": _iso(last.now),
+                "nextCursor": f"{microseconds}_{last.public_id}" if len(rows) > PAGE else None,
+            }
+        )
+
+    def _facts(self, worker_id: str) -> dict[str, Any]:
+        return {**self._workers[worker_id], "worker": worker_id}
+
+    async def _rows(self, sql: str, values: Values) -> Any:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(sql, values)
+            return await cursor.fetchall()
+
+
+def create_app() -> Starlette:
+    """What gunicorn serves."""
+    control = Control(
+        orjson.loads(os.environ["BENCH_FACTS"]), os.environ["RENSEI_WEB_DATABASE_URL"]
+    )
+    worker, session = "/api/workers/{id}", "/api/sessions/{id}"
+    return Starlette(
+        lifespan=control.lifespan,
+        routes=[
+            Route(f"{worker}/heartbeat", control.heartbeat, methods=["POST"]),
+            Route(f"{worker}/poll", control.poll),
+            Route(f"{session}/status", control.status, methods=["POST"]),
+            Route(f"{session}/activity", control.activity, methods=["POST"]),
+            Route("/api/public/sessions", control.list_sessions),
+        ],
+    )
+
+
+def _summary(row: Any) -> dict[str, Any]:
+    working = row.status in {"claimed", "running", "finalizing"}
+    shown = "working" if working else "queued" if row.status == "pending" else row.status
+    optional = {"costUsd": row.total_cost_usd, "provider": row.provider}
+    return {
+        "id": row.public_id,
+        "identifier": row.issue_identifier or "Unknown",
+        "status": shown,
+        "workType": row.work_type,
+        "startedAt": _iso(row.queued_at),
+        "duration": int(((row.finished_at or row.now) - row.queued_at).total_seconds()),
+        "health": health(Observed(row.status, row.claimed_at, row.last_heartbeat_at), row.now),
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def _json(body: Any) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _ms(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)

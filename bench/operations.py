@@ -1,0 +1,159 @@
+"""What is measured: each operation's requests, and the rows that it needs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import psycopg
+
+from bench.connections import Caller, request
+from bench.tenants import Tenant, Worker
+
+CONNECTIONS: Final = 16
+WAITING: Final = 30_000
+"""More sessions than one run can claim."""
+
+ACTIVITY: Final = {
+    "type": "action",
+    "content": "Ran the tests of the billing module",
+    "toolName": "Bash",
+    "toolInput": {"command": "make test", "timeout": 600},
+}
+
+Owner = psycopg.AsyncConnection[Any]
+Prepare = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of the table. `prepare` runs before each measurement."""
+
+    name: str
+    requests: list[bytes]
+    prepare: Prepare | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The rows of a run: workers that wait, workers that work, and an organization with history."""
+
+    owner: Owner
+    idle: Tenant
+    busy: Tenant
+    shown: Tenant
+    waiting: list[Worker]
+    claiming: list[Worker]
+    held: list[str]
+    """One running session for each of the waiting workers."""
+
+    @classmethod
+    async def make(cls, port: int, owner: Owner) -> Self:
+        """Make them through the front door, except for the sessions in the queue."""
+        idle, busy, shown = [
+            await Tenant.make(port, f"bench-{each}") for each in ("idle", "busy", "shown")
+        ]
+        waiting = [await idle.worker(capacity=1) for _ in range(CONNECTIONS)]
+        claiming = [await busy.worker(capacity=1_000_000) for _ in range(CONNECTIONS)]
+        await idle.queue(owner, CONNECTIONS, "held-")
+        held = []
+        for worker in waiting:
+            caller = Caller(port, worker.token)
+            polled = await caller.get(f"/api/workers/{worker.id}/poll")
+            (session_id,) = polled.json()["claimedSessionIds"]
+            running = {"workerId": worker.id, "status": "running"}
+            await caller.post(f"/api/sessions/{session_id}/status", running)
+            caller.close()
+            held.append(session_id)
+        return cls(owner, idle, busy, shown, waiting, claiming, held)
+
+    def facts(self) -> dict[str, Any]:
+        """What the control must be told, since it reads no token."""
+        return {
+            "list_org": self.shown.org_id,
+            "workers": {
+                worker.id: {
+                    "org": tenant.org_id,
+                    "project": tenant.project_id,
+                    "registration": tenant.worker_key_id,
+                }
+                for tenant, workers in ((self.idle, self.waiting), (self.busy, self.claiming))
+                for worker in workers
+            },
+        }
+
+    def operations(self) -> list[Operation]:
+        """The worker's operations, then the list with little and with much history."""
+        both = list(zip(self.waiting, self.held, strict=True))
+        return [
+            Operation(
+                "heartbeat",
+                [
+                    request("POST", f"/api/workers/{w.id}/heartbeat", w.token, {"activeCount": 1})
+                    for w in self.waiting
+                ],
+            ),
+            Operation(
+                "poll, empty",
+                [request("GET", f"/api/workers/{w.id}/poll", w.token) for w in self.waiting],
+            ),
+            Operation(
+                "poll, claiming 5",
+                [request("GET", f"/api/workers/{w.id}/poll", w.token) for w in self.claiming],
+                self._fill_queue,
+            ),
+            Operation(
+                "status, repeated",
+                [
+                    request(
+                        "POST",
+                        f"/api/sessions/{session}/status",
+                        w.token,
+                        {"workerId": w.id, "status": "running"},
+                    )
+                    for w, session in both
+                ],
+            ),
+            Operation(
+                "activity",
+                [
+                    request(
+                        "POST",
+                        f"/api/sessions/{session}/activity",
+                        w.token,
+                        {"workerId": w.id, "activity": ACTIVITY},
+                    )
+                    for w, session in both
+                ],
+            ),
+            Operation("list of 1,000", self._lists(), lambda: self._store(1_000)),
+            Operation("list of 100,000", self._lists(), lambda: self._store(100_000)),
+        ]
+
+    def _lists(self) -> list[bytes]:
+        return [request("GET", "/api/public/sessions", self.shown.org_key)] * CONNECTIONS
+
+    async def _fill_queue(self) -> None:
+        """As many waiting sessions as before, and no history that grows from run to run."""
+        org = (self.busy.org_id,)
+        await self.owner.execute("delete from sessions where org_id = %s", org)
+        await self.owner.execute("delete from audit_pending where org_id = %s", org)
+        await self.busy.queue(self.owner, WAITING, "wait-")
+        await self.owner.execute("vacuum (analyze) sessions")
+
+    async def _store(self, count: int) -> None:
+        """Finished sessions up to this number, each queued at an instant of its own."""
+        cursor = await self.owner.execute(
+            "select count(*) from sessions where org_id = %s", (self.shown.org_id,)
+        )
+        row = await cursor.fetchone()
+        missing = count - (row[0] if row else 0)
+        if missing <= 0:
+            return
+        await self.shown.queue(self.owner, missing, f"shown-{count}-")
+        await self.owner.execute(
+            "update sessions set status = 'completed', finished_at = now(), total_cost_usd = 0.5,"
+            " queued_at = now() - random() * interval '30 days'"
+            " where org_id = %s and status = 'pending'",
+            (self.shown.org_id,),
+        )
+        await self.owner.execute("vacuum (analyze) sessions")
