@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from domain.session_states import HELD
+
 LONG_RUNNING: Final = timedelta(minutes=45)
 STALE_HEARTBEAT: Final = timedelta(seconds=90)
 CLAIM_STUCK: Final = timedelta(minutes=5)
@@ -25,6 +27,8 @@ class Observed:
 
 def health(seen: Observed, now: datetime) -> dict[str, Any]:
     """The `SessionHealth` of the contract."""
+    if seen.status not in HELD:
+        return {"status": "green", "signals": []}
     over: dict[str, timedelta] = {}
     if seen.status in {"running", "finalizing"}:
         over["LongRunning"] = _age(seen.claimed_at, now) - LONG_RUNNING
