@@ -1,0 +1,104 @@
+"""What Schemathesis is told beside the contract: who calls, and what must outlive the run.
+
+Named by the variable SCHEMATHESIS_HOOKS. The credentials come from the environment, under the
+names that the reference's samples use.
+"""
+
+import atexit
+import hmac
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+import schemathesis
+from requests.auth import AuthBase
+
+from auth.scopes import RULES
+from domain.principal import Kind
+from tests.contract.live import KEYS_IN_USE
+
+SIGNED_BY: Final = {
+    "linear": ("linear-signature", "sha256", ""),
+    "github": ("x-hub-signature-256", "sha256", "sha256="),
+    "github-actions": ("x-hub-signature-256", "sha256", "sha256="),
+    "vercel": ("x-vercel-signature", "sha1", ""),
+}
+
+
+def variable(operation_id: str) -> str | None:
+    """The variable with the credential that an operation is called with; None for a public one."""
+    rule = RULES[operation_id]
+    if rule.scope == "system":
+        return "RENSEI_SYSTEM_KEY"
+    if Kind.RUNTIME in rule.kinds:
+        return "RENSEI_RUNTIME_TOKEN" if len(rule.kinds) == 1 else "RENSEI_WORKER_KEY"
+    if rule.kinds == {Kind.COOKIE}:
+        return "RENSEI_SESSION"
+    return None if not rule.kinds else "RENSEI_ORG_KEY"
+
+
+def needs_a_bearer(context: schemathesis.AuthContext) -> bool:
+    return variable(context.operation.definition.raw["operationId"]) is not None
+
+
+@schemathesis.auth(refresh_interval=None).apply_to(needs_a_bearer)
+class Credential:
+    """A good credential of the kind that the operation is made for."""
+
+    def get(self, case: schemathesis.Case, context: schemathesis.AuthContext) -> str | None:
+        return variable(context.operation.definition.raw["operationId"])
+
+    def set(self, case: schemathesis.Case, data: str, context: schemathesis.AuthContext) -> None:
+        value = os.environ[data]
+        if data == "RENSEI_SESSION":
+            case.cookies["wos-session"] = value
+            case.headers["Origin"] = os.environ["RENSEI_BASE_URL"]
+        else:
+            case.headers["Authorization"] = f"Bearer {value}"
+
+
+class Signature(AuthBase):
+    """Signs a delivery over the bytes that are sent, as its provider does."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        provider = str(request.url).partition("?")[0].rpartition("/")[2]
+        if provider in SIGNED_BY:
+            header, algorithm, prefix = SIGNED_BY[provider]
+            body = request.body or b""
+            body = body.encode() if isinstance(body, str) else body
+            secret = os.environ["WEBHOOK_SECRET_LINEAR"].encode()
+            request.headers[header] = prefix + hmac.new(secret, body, algorithm).hexdigest()
+        return request
+
+
+schemathesis.auths.GLOBAL_AUTH_STORAGE.set_from_requests(Signature()).apply_to(
+    operation_id="webhookIngest"
+)
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: Any) -> None:
+    """Lists tell the ids of the keys that this run calls with; revoking one would end it."""
+    if case.path_parameters.get("keyId") in KEYS_IN_USE:
+        case.path_parameters["keyId"] = "key_not_to_be_revoked"
+
+
+_tally: Final[Counter[str]] = Counter()
+
+
+@schemathesis.hook
+def after_call(
+    context: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response
+) -> None:
+    """Count the answers by operation and status."""
+    operation_id = case.operation.definition.raw["operationId"]
+    _tally[f"{operation_id} {response.status_code}"] += 1
+
+
+@atexit.register
+def _tell() -> None:
+    if path := os.environ.get("RENSEI_FUZZ_TALLY"):
+        Path(path).write_text(json.dumps(_tally))

@@ -1,0 +1,244 @@
+"""A server on a socket, as a process of its own, over stores of its own."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psycopg
+
+from domain.ids import fingerprint
+from domain.principal import WORKER_SCOPES
+from persistence import migrations
+from settings import PROJECT
+from supervisor.stores import Stores
+from tests.conftest import LINEAR_SECRET, SYSTEM_KEY
+from tests.contract.operations import EXAMPLE
+
+START_SECONDS: Final = 30
+STOP_SECONDS: Final = 20
+
+NO_HTTP: Final = "Invalid HTTP request received."
+"""What the server's HTTP parser says of bytes that never become a request, and may say."""
+
+ORG_KEY: Final = "rsk_live_" + "a" * 64
+WORKER_KEY: Final = EXAMPLE["registration_token"]
+SPARE_KEY: Final = "rsk_live_" + "c" * 64
+
+KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
+"""Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
+
+KEPT: Final = {"alembic_version", "signing_keys", "service_pulse"}
+"""Tables that a server has read already, or that are nobody's."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running server, and its database as the owner sees it."""
+
+    base_url: str
+    owner_url: str
+    log: Path
+
+    def complaints(self) -> list[str]:
+        """What the server logged; whatever it is asked, it should have nothing to say."""
+        lines = self.log.read_text().splitlines()
+        return [line for line in lines if line.strip() and NO_HTTP not in line]
+
+
+@contextmanager
+def live_server(folder: Path, **settings: str) -> Iterator[Live]:
+    """Serve an empty, migrated database on a free loopback port, until the end of the body.
+
+    The stores are not those of the other tests: whoever fuzzes sees every organization.
+    """
+    with Stores(folder, durable=False) as stores:
+        migrations.upgrade(stores.owner_url)
+        port = _free_port()
+        live = Live(f"http://127.0.0.1:{port}", stores.owner_url, folder / "server.log")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "RENSEI_PORT": str(port),
+            "RENSEI_WORKERS": "1",
+            "RENSEI_WEB_DATABASE_URL": stores.web_url,
+            "REDIS_URL": stores.redis_url,
+            "RENSEI_MASTER_KEY": "cd" * 32,
+            "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
+            "WEBHOOK_SECRET_LINEAR": LINEAR_SECRET,
+            "WEBHOOK_SECRET_GITHUB": LINEAR_SECRET,
+            "WEBHOOK_SECRET_GITHUB_ACTIONS": LINEAR_SECRET,
+            "WEBHOOK_SECRET_VERCEL": LINEAR_SECRET,
+            "RENSEI_FAILURES_PER_MINUTE": "0",
+            **settings,
+        }
+        configuration = str(PROJECT / "supervisor" / "gunicorn_conf.py")
+        gunicorn = [sys.executable, "-W", "ignore", "-m", "gunicorn", "-c", configuration]
+        with live.log.open("wb") as log:
+            process = subprocess.Popen(
+                [*gunicorn, "app:create_app()"],
+                cwd=PROJECT,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                _wait(process, live)
+                yield live
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], live: Live) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{live.base_url}/api/health").is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not start: " + "\n".join(live.complaints()))
+
+
+def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
+    """Make the contract's examples true; returns the variables of the samples.
+
+    Can be called again and again: the database is emptied first. `waiting` is the number of
+    sessions in the queue.
+    """
+    with psycopg.connect(live.owner_url, autocommit=True) as db:
+        tables = db.execute("select tablename from pg_tables where schemaname = 'public'")
+        names = ", ".join(name for (name,) in tables if name not in KEPT)
+        db.execute(f"truncate {names} cascade")  # type: ignore[arg-type]
+        _insert(db, "organizations", id=EXAMPLE["organization"], name="Demo", slug="demo")
+        org = {"org_id": EXAMPLE["organization"]}
+        of_project = {**org, "project_id": EXAMPLE["project"]}
+        _insert(
+            db, "projects", id=EXAMPLE["project"], name="Demo", slug="demo", is_default=True, **org
+        )
+        for key_id, key, scopes, projects in (
+            (KEYS_IN_USE[0], ORG_KEY, ["*"], None),
+            (KEYS_IN_USE[1], WORKER_KEY, list(WORKER_SCOPES), [EXAMPLE["project"]]),
+            (EXAMPLE["key"], SPARE_KEY, list(WORKER_SCOPES), [EXAMPLE["project"]]),
+        ):
+            _insert(
+                db,
+                "api_keys",
+                id=key_id,
+                name=key_id,
+                prefix=key[:13],
+                key_hash=fingerprint(key),
+                scopes=scopes,
+                project_ids=projects,
+                **org,
+            )
+        _insert(
+            db,
+            "m2m_clients",
+            id=EXAMPLE["m2m_client"],
+            name="reporting",
+            secret_hash=fingerprint(EXAMPLE["m2m_secret"]),
+            scopes=["sessions:read"],
+            **org,
+        )
+        for worker_id in (EXAMPLE["worker"], EXAMPLE["daemon"]):
+            _insert(
+                db,
+                "workers",
+                id=worker_id,
+                registration_id=KEYS_IN_USE[1],
+                hostname="forge-07",
+                capacity=6,
+                **of_project,
+            )
+        _insert(
+            db,
+            "sessions",
+            id=EXAMPLE["session"],
+            public_id=EXAMPLE["public_session"],
+            issue_id="b1d2",
+            issue_identifier="ENG-204",
+            work_type="development",
+            priority=3,
+            status="running",
+            worker_id=EXAMPLE["worker"],
+            slot_worker_id=EXAMPLE["worker"],
+            lease_epoch=1,
+            **of_project,
+        )
+        for number in range(waiting):
+            _insert(
+                db,
+                "sessions",
+                id=f"waiting-{number}",
+                public_id=f"{number:016x}",
+                issue_id=f"issue-{number}",
+                issue_identifier=f"ENG-{number}",
+                work_type="development",
+                priority=3,
+                **of_project,
+            )
+        _insert(
+            db,
+            "workspace_mappings",
+            id=EXAMPLE["mapping"],
+            provider="linear",
+            workspace_id="lin_other",
+            shared=True,
+            **of_project,
+        )
+    return _variables(live)
+
+
+def _insert(db: "psycopg.Connection[tuple[object, ...]]", table: str, **values: object) -> None:
+    names, places = ", ".join(values), ", ".join(["%s"] * len(values))
+    db.execute(f"insert into {table} ({names}) values ({places})", list(values.values()))  # type: ignore[arg-type]
+
+
+def _variables(live: Live) -> dict[str, str]:
+    """What a reader exports before trying the samples."""
+    with httpx.Client(base_url=live.base_url) as client:
+        org = EXAMPLE["organization"]
+        own = client.patch(
+            f"/api/org/{org}/settings",
+            json={"webhookSecrets": {"linear": secrets.token_hex(16)}},
+            headers=_bearer(ORG_KEY),
+        )
+        token = client.post(
+            f"/api/workers/{EXAMPLE['daemon']}/refresh-token", headers=_bearer(WORKER_KEY)
+        )
+        opened = client.post("/api/auth/session", headers=_bearer(ORG_KEY))
+    assert own.is_success, own.text
+    return {
+        "RENSEI_ORG_KEY": ORG_KEY,
+        "RENSEI_WORKER_KEY": WORKER_KEY,
+        "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
+        "RENSEI_RUNTIME_TOKEN": token.json()["runtimeToken"],
+        "RENSEI_SESSION": opened.cookies["wos-session"],
+        "RENSEI_M2M_CLIENT_ID": EXAMPLE["m2m_client"],
+        "RENSEI_M2M_CLIENT_SECRET": EXAMPLE["m2m_secret"],
+        "WEBHOOK_SECRET_LINEAR": LINEAR_SECRET,
+    }
+
+
+def _bearer(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,115 @@
+"""Every operation of the contract, and its example turned into a request about real things."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+import contract
+from auth.scopes import PUBLIC, RULES, Rule
+from contract import Operation
+from contract.references import resolved
+from settings import PROJECT
+
+CONTRACT: Final = contract.load(PROJECT / "openapi" / "rensei-api.yaml")
+OPERATIONS: Final = CONTRACT.operations
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# What the contract's examples speak of. Wherever one of these stands in a path or a body, the
+# tests put the thing of their own organization that plays its part.
+EXAMPLE: Final[Mapping[str, str]] = {
+    "organization": "org_demo",
+    "project": "proj_demo",
+    "worker": "wkr_a07c55e1d9b34c28",
+    "daemon": "wkr_3e91b0c27a5d48f6",
+    "session": "7f0c3a52-9d1e-4b7e-8a61-0b2f6a1d4c90",
+    "public_session": "e55f6a1f79dd4a85",
+    "key": "key_7b1",
+    "mapping": "map_5e1f",
+    "workspace": "lin_demo",
+    "m2m_client": "m2m_" + "0f3c" * 8,
+    "m2m_secret": "m2ms_" + "9d21" * 16,
+    "registration_token": "rsk_live_" + "5f1c0d2e" * 8,
+    "slug": "acme",
+    "project_slug": "billing",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, before anybody's credential is added."""
+
+    method: str
+    path: str
+    body: Any = None
+
+    async def by(self, client: httpx.AsyncClient, **headers: str) -> httpx.Response:
+        """Send it as this caller."""
+        content = None if self.body is None else json.dumps(self.body).encode()
+        typed = {} if content is None else {"Content-Type": "application/json"}
+        # As bytes, since a caller who means ill is not held to ASCII.
+        sent = {name: text.encode("latin-1") for name, text in {**typed, **headers}.items()}
+        return await client.request(self.method, self.path, content=content, headers=sent)
+
+    def names(self, *ids: str) -> bool:
+        """Whether one of these ids stands in it."""
+        text = self.path + json.dumps(self.body)
+        return any(each in text for each in ids)
+
+
+def call(operation: Operation, things: Mapping[str, str]) -> Call:
+    """The contract's example of an operation, about `things` by their part in the examples."""
+    real = {EXAMPLE[part]: id_ for part, id_ in things.items()}
+    path = operation.path
+    for parameter in operation.parameters:
+        if parameter["in"] == "path":
+            value = real.get(parameter["example"], parameter["example"])
+            path = path.replace(f"{{{parameter['name']}}}", quote(value, safe=""))
+    return Call(operation.method, path, _put(real, example_of(operation)))
+
+
+def example_of(operation: Operation) -> Any:
+    """The example of an operation's JSON body, None when it has no body."""
+    if "requestBody" not in operation.raw:
+        return None
+    content = resolved(CONTRACT.spec, operation.raw["requestBody"])["content"]
+    return content["application/json"]["example"]
+
+
+def _put(real: Mapping[str, str], node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _put(real, each) for name, each in node.items()}
+    if isinstance(node, list):
+        return [_put(real, each) for each in node]
+    return real.get(node, node) if isinstance(node, str) else node
+
+
+def rule(operation: Operation) -> Rule:
+    """What the scope table says of an operation."""
+    return RULES[operation.id]
+
+
+def takes_bearer(operation: Operation) -> bool:
+    return bool({"workerJwt", "rsk_Bearer"}.intersection(operation.security))
+
+
+def takes_cookie(operation: Operation) -> bool:
+    return "cookieAuth" in operation.security
+
+
+def has_scope(operation: Operation) -> bool:
+    """Whether holding a certain scope matters, beside holding a credential at all."""
+    return rule(operation).scope not in {PUBLIC, "any", "system"}
+
+
+def shape(answer: httpx.Response, *ids: str) -> tuple[int, str]:
+    """Status and text of an answer, with the ids that the caller himself sent taken out."""
+    text = answer.text
+    for each in ids:
+        text = text.replace(each, "…")
+    return answer.status_code, re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text)

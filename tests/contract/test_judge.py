@@ -1,0 +1,179 @@
+"""`make contract` judges a running server, finds what is wrong with it, and harms nothing."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from contract import Operation
+from scripts.judge import NOWHERE, Guard, Report, Server, judge_refusals
+from settings import PROJECT
+from tests.contract.live import Live, live_server, seed
+from tests.contract.operations import CONTRACT, EXAMPLE, OPERATIONS, example_of
+
+THINGS: Final = (
+    "select id, name, revoked_at from api_keys where id = any(%(keys)s) order by id",
+    "select id, revoked_at from m2m_clients where id = %(m2m_client)s",
+    "select * from workspace_mappings where id = %(mapping)s",
+    "select * from organizations where id = %(organization)s",
+    "select provider, secret_encrypted from org_webhook_secrets where org_id = %(organization)s",
+    "select id, status, worker_id, lease_epoch, lost_at from sessions order by id",
+    "select * from workers where id in (%(worker)s, %(daemon)s) order by id",
+    "select token_hash, ended_at from browser_sessions where created_at = %(opened)s",
+    "select id, name, slug from projects where id = %(project)s",
+)
+"""Everything that stood on the server before it was judged."""
+
+
+def judge(base_url: str, key: str) -> "subprocess.CompletedProcess[str]":
+    """Run the script, as quick as it can be."""
+    command = [sys.executable, "-W", "ignore", "scripts/judge.py", "--base-url", base_url]
+    return subprocess.run(
+        [*command, "--key", key, "--examples", "2"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stored(live: Live, opened: Any) -> list[Any]:
+    keys = ["key_of_the_org", "key_of_the_workers", EXAMPLE["key"]]
+    with psycopg.connect(live.owner_url) as db:
+        return [
+            db.execute(query, {**EXAMPLE, "keys": keys, "opened": opened}).fetchall()
+            for query in THINGS
+        ]
+
+
+@pytest.mark.parametrize(
+    "whose", ["RENSEI_ORG_KEY", pytest.param("RENSEI_WORKER_KEY", marks=pytest.mark.prove)]
+)
+def test_a_server_that_keeps_the_contract_is_found_sound_and_left_whole(whose, tmp_path, capsys):
+    with live_server(tmp_path / "server", RENSEI_FAILURES_PER_MINUTE="120") as live:
+        key = seed(live, waiting=5)[whose]
+        with psycopg.connect(live.owner_url) as db:
+            opened = db.execute("select created_at from browser_sessions").fetchone()[0]
+        before = stored(live, opened)
+
+        done = judge(live.base_url, key)
+
+        after = stored(live, opened)
+        complaints = live.complaints()
+    summary = done.stdout[done.stdout.rfind("\njudged ") :]
+    with capsys.disabled():
+        print(f"\njudge with {whose}: {summary.strip()}")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert summary.startswith(f"\njudged {len(OPERATIONS)} operations: ")
+    assert " 0 findings\n" in summary
+    assert after == before
+    assert complaints == []
+
+
+class Obliging(BaseHTTPRequestHandler):
+    """A server that refuses nothing."""
+
+    def answer(self) -> None:
+        body = json.dumps({"ok": True}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_TRACE = answer  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def obliging() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Obliging)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_refuses_nothing_is_found_out():
+    report = Report()
+
+    with obliging() as base_url:
+        judge_refusals(Server(base_url, "rsk_live_" + "0" * 64), CONTRACT, report)
+
+    assert len(report.findings) == report.asked
+    for operation in OPERATIONS:
+        named = f"{operation.method} {operation.path} with "
+        told = [each.removeprefix(named) for each in report.findings if each.startswith(named)]
+        assert ("no credential: 200 where 401 or 429 belongs" in told) == bool(operation.security)
+        assert ("NaN: 200 where 400 belongs" in told) == ("requestBody" in operation.raw)
+    assert "GET /api/nowhere: 200 where 400 or 404 belongs" in report.findings
+
+
+def test_where_nobody_serves_it_says_so():
+    with obliging() as base_url:
+        pass
+
+    done = judge(base_url, "")
+
+    assert done.returncode == 2
+    assert f"{base_url} does not answer" in done.stdout
+
+
+def test_made_up_requests_about_things_of_others_are_led_nowhere():
+    guard = Guard()
+
+    for operation in OPERATIONS:
+        for method in {operation.method, "DELETE", "PUT"} - {"GET"}:
+            case = made_up(operation, method)
+            guard.steer(operation, case)
+
+            kept = {name for name, value in case.path_parameters.items() if value != NOWHERE}
+            assert kept <= {"orgId", "provider"}, operation.id
+            assert "orgId" not in kept or method == "POST" or len(case.path_parameters) > 1
+            assert (case.body or {}).get("workerId") in {None, NOWHERE}
+            assert (case.body or {}).get("machineId", "judge-").startswith("judge-")
+            assert (case.body or {}).get("workspaceId", "judge-").startswith("judge-")
+
+
+def test_no_work_is_claimed_even_for_a_worker_of_the_run():
+    guard = Guard()
+    guard.made = {"id": {"wkr_own": ("workersRegister", {})}}
+    poll = next(o for o in OPERATIONS if o.id == "workerPoll")
+    case = SimpleNamespace(method="GET", path_parameters={"id": "wkr_own"}, body=None)
+
+    guard.steer(poll, case)
+
+    assert case.path_parameters == {"id": NOWHERE}
+
+
+def test_what_the_run_made_it_may_change():
+    guard = Guard()
+    guard.made = {"keyId": {"key_own": ("mintApiKey", {})}}
+    revoke = next(o for o in OPERATIONS if o.id == "revokeApiKey")
+    case = made_up(revoke, "DELETE")
+    case.path_parameters["keyId"] = "key_own"
+
+    guard.steer(revoke, case)
+
+    assert case.path_parameters == {"orgId": EXAMPLE["organization"], "keyId": "key_own"}
+
+
+def made_up(operation: Operation, method: str) -> Any:
+    """A request about the things of the examples, as Schemathesis would hand it over."""
+    names = [each for each in operation.parameters if each["in"] == "path"]
+    return SimpleNamespace(
+        method=method,
+        path_parameters={each["name"]: each["example"] for each in names},
+        body=copy.deepcopy(example_of(operation)),
+    )

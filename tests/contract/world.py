@@ -1,0 +1,188 @@
+"""Organizations in which every thing that the contract's examples speak of exists."""
+
+import json
+import secrets
+from base64 import urlsafe_b64decode
+from typing import Any, Final, Self
+
+from auth import tokens
+from domain.principal import WORKER_SCOPES, Kind
+from tests.client import BASE_URL, Client
+from tests.conftest import SYSTEM_KEY
+from tests.factories import Maker
+
+PROJECT_SCOPES: Final = [
+    *WORKER_SCOPES,
+    "sessions:read",
+    "projects:read",
+    "projects:write",
+    "org:read",
+    "org:write",
+    "workspaces:read",
+    "workspaces:write",
+]
+"""All that a key of some projects can hold."""
+
+OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME})
+"""The kinds of credential that can be bound to a project."""
+
+NOWHERE: Final = {
+    "organization": "org_ffffffffffffffff",
+    "project": "proj_ffffffffffffffff",
+    "worker": "wkr_ffffffffffffffff",
+    "daemon": "wkr_ffffffffffffffff",
+    "session": "ses-ffffffffffffffff",
+    "public_session": "ffffffffffffffff",
+    "key": "key_ffffffffffffffff",
+    "mapping": "map_ffffffffffffffff",
+    "m2m_client": "m2m_" + "f" * 32,
+}
+"""Ids of things that never were."""
+
+
+class World:
+    """One project's things, by the part they play in the examples, and who may speak for them."""
+
+    maker: Maker
+    registrar: str
+    things: dict[str, str]
+    runtime_token: str
+
+    @classmethod
+    async def begin(cls, application: Any, owner: Any) -> Self:
+        """An organization of its own, with a secret of its own for Linear."""
+        maker = await Maker.begin(application, owner, SYSTEM_KEY)
+        changed = await maker.org.patch(
+            f"/api/org/{maker.org_id}/settings",
+            json={"webhookSecrets": {"linear": secrets.token_hex(16)}},
+        )
+        assert changed.status_code == 200, changed.text
+        return await cls._fill(maker, maker.project_id)
+
+    async def next_door(self) -> Self:
+        """The same in another project of the organization."""
+        return await self._fill(self.maker, await self.maker.project())
+
+    async def again(self, *, org_wide: bool = False) -> Self:
+        """The same in the same project, under another registration; maybe an org-wide one."""
+        return await self._fill(self.maker, self.project_id, org_wide=org_wide)
+
+    @classmethod
+    async def _fill(cls, maker: Maker, project_id: str, *, org_wide: bool = False) -> Self:
+        world = cls()
+        world.maker = maker
+        world.project_id = project_id
+        world.registrar = (
+            await maker.key()
+            if org_wide
+            else await maker.key(projects=[project_id], scopes=PROJECT_SCOPES)
+        )
+        worker = await maker.worker(world.registrar, projectId=project_id)
+        world.runtime_token = worker.answer["runtimeToken"]
+        session_id = await maker.claimed(worker, project_id=project_id)
+        m2m_client = await world.m2m_client(["*"])
+        mapping = await maker.org.post(
+            f"/api/org/{maker.org_id}/workspaces",
+            json={
+                "provider": "linear",
+                "workspaceId": f"lin-{secrets.token_hex(4)}",
+                "projectId": project_id,
+            },
+        )
+        assert mapping.status_code == 201, mapping.text
+        world.things = {
+            "organization": maker.org_id,
+            "project": project_id,
+            "worker": worker.id,
+            "daemon": worker.id,
+            "session": session_id,
+            "public_session": (await maker.stored(session_id)).public_id,
+            "key": (await maker.key_answer())["id"],
+            "mapping": mapping.json()["mapping"]["id"],
+            "workspace": f"lin-{secrets.token_hex(4)}",
+            "m2m_client": m2m_client["clientId"],
+            "m2m_secret": m2m_client["clientSecret"],
+            "registration_token": world.registrar,
+            "slug": f"org-{secrets.token_hex(4)}",
+            "project_slug": f"p-{secrets.token_hex(4)}",
+        }
+        return world
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Everything that tells of this world and that nobody outside may learn."""
+        return tuple(self.things[part] for part in NOWHERE)
+
+    async def m2m_client(self, scopes: list[str]) -> dict[str, Any]:
+        """A new client, with its secret."""
+        made = await self.maker.org.post(
+            "/api/admin/m2m-clients", json={"name": "test", "scopes": scopes}
+        )
+        assert made.status_code == 201, made.text
+        return dict(made.json()["client"])
+
+    async def m2m_token(self, client: dict[str, Any]) -> str:
+        given = await self.maker.client().post(
+            "/api/oauth/token",
+            json={
+                "grant_type": "client_credentials",
+                "client_id": client["clientId"],
+                "client_secret": client["clientSecret"],
+            },
+        )
+        assert given.status_code == 200, given.text
+        return str(given.json()["access_token"])
+
+    async def cookie(self, key: str) -> str:
+        """The value of a new browser session's cookie."""
+        opened = await self.maker.client(key).post("/api/auth/session")
+        assert opened.status_code == 201, opened.text
+        return str(opened.cookies["wos-session"])
+
+    async def key(self, kind: Kind, **body: Any) -> str:
+        """A new key of the organization, or of this project for PROJECT_KEY."""
+        if kind is Kind.PROJECT_KEY:
+            body = {"projects": [self.project_id], "scopes": PROJECT_SCOPES, **body}
+        return await self.maker.key(**body)
+
+    def by_cookie(self, value: str, **headers: str) -> Client:
+        """A browser on the server's own pages; an empty header is not sent."""
+        sent = {"Cookie": f"wos-session={value}", "Origin": BASE_URL, **headers}
+        return self.maker.client(headers={name: each for name, each in sent.items() if each})
+
+    async def credential(self, kind: Kind, *, org_wide: bool = True) -> Client:
+        """A good credential of a kind, with all the scopes that the kind can hold."""
+        match kind:
+            case Kind.ORG_KEY:
+                return self.maker.client(self.maker.org_key)
+            case Kind.PROJECT_KEY:
+                return self.maker.client(self.registrar)
+            case Kind.COOKIE:
+                key = self.maker.org_key if org_wide else self.registrar
+                return self.by_cookie(await self.cookie(key))
+            case Kind.M2M:
+                return self.maker.client(await self.m2m_token(await self.m2m_client(["*"])))
+            case Kind.RUNTIME:
+                return self.maker.client(self.runtime_token)
+            case Kind.SYSTEM:
+                return self.maker.system
+
+    async def credential_with(self, kind: Kind, scope: str) -> Client:
+        """A good credential of a kind that holds this one scope."""
+        match kind:
+            case Kind.ORG_KEY | Kind.PROJECT_KEY:
+                return self.maker.client(await self.key(kind, scopes=[scope]))
+            case Kind.COOKIE:
+                key = await self.key(Kind.ORG_KEY, scopes=[scope])
+                return self.by_cookie(await self.cookie(key))
+            case Kind.M2M:
+                return self.maker.client(await self.m2m_token(await self.m2m_client([scope])))
+            case Kind.RUNTIME:
+                claims = claims_of(self.runtime_token) | {"scope": [scope]}
+                return self.maker.client(await tokens.mint(tokens.RUNTIME, claims, 60))
+        raise AssertionError(kind)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says, unchecked."""
+    return dict(json.loads(urlsafe_b64decode(token.split(".")[1] + "==")))
