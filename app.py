@@ -5,8 +5,11 @@ import importlib
 import inspect
 import logging
 import pkgutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
 from typing import Any, Final
 
 import structlog
@@ -25,7 +28,8 @@ from domain.principal import Principal
 from handlers.refusals import refuse
 from pages import create_pages
 from persistence import database, keys, pulse, refusals
-from persistence.ephemeral import store
+from persistence.ephemeral import session_news, store
+from services import session_watch, tasks, work_bell
 
 CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
@@ -126,21 +130,56 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
     now = settings.current()
     await database.connect(str(now.web_database_url))
     store.connect(now.redis_url)
+    watch, bell = session_watch.open_watch(), work_bell.open_bell()
     try:
         await _put_deployment_key(now)
         beating = [
             asyncio.create_task(_repeat(now.pulse_seconds, lambda: pulse.beat(now.gap_seconds))),
             asyncio.create_task(_repeat(REFUSALS_SECONDS, refusals.write)),
         ]
-        yield
-        for task in beating:
-            task.cancel()
-        await asyncio.gather(*beating, return_exceptions=True)
+        with _told_to_end(watch.end), _told_to_end(bell.end):
+            yield
+        await tasks.end(*beating)
         with suppress(Unavailable):
             await refusals.write()
     finally:
+        await watch.close()
+        await bell.close()
+        await session_news.settle()
         await store.disconnect()
         await database.disconnect()
+
+
+@contextmanager
+def _told_to_end(tell: Callable[[], Any]) -> Iterator[None]:
+    """Call `tell` in the event loop as soon as the process is told to end.
+
+    The server waits for open answers before it lets the lifespan end, so long ones must hear of it
+    from the signal. The handlers found here are the server's own, and are called after ours.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    found: dict[int, Any] = {}
+
+    def chained(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tell)
+        before = found[number]
+        if callable(before):
+            before(number, frame)
+        elif before != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in (int(signal.SIGTERM), int(signal.SIGINT)):
+        found[number] = signal.signal(number, chained)
+    try:
+        yield
+    finally:
+        for number, before in found.items():
+            if signal.getsignal(number) is chained:
+                signal.signal(number, before or signal.SIG_DFL)
 
 
 async def _repeat(seconds: float, step: Callable[[], Any]) -> None:

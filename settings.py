@@ -97,6 +97,13 @@ def _networks(raw: str) -> tuple[Network, ...]:
         raise ValueError("addresses or networks, separated by commas") from None
 
 
+def _hosts(raw: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in raw.split(",") if part.strip())
+    if not all(re.fullmatch(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", each) for each in hosts):
+        raise ValueError("hosts, each with or without :port, separated by commas")
+    return hosts
+
+
 def _master_key(raw: str) -> Secret:
     if not re.fullmatch(r"[0-9a-f]{64}", raw):
         raise ValueError("64 lowercase hex digits (32 random bytes)")
@@ -196,6 +203,31 @@ class Settings:
     webhook_secret_vercel: Secret | None = _setting(
         "WEBHOOK_SECRET_VERCEL", _secret, None, "verifies Vercel's webhooks"
     )
+    linear_api_key: Secret | None = _setting(
+        "LINEAR_API_KEY",
+        _secret,
+        None,
+        "what the server writes to Linear with: an app's token, or an API key",
+    )
+    linear_api_key_org: str | None = _setting(
+        "LINEAR_API_KEY_ORG",
+        _text,
+        None,
+        "the organization id that `LINEAR_API_KEY` is bound to; required with it",
+    )
+    linear_api_url: str = _setting(
+        "LINEAR_API_URL",
+        _url("https", "http"),
+        "https://api.linear.app/graphql",
+        "where Linear's GraphQL is",
+    )
+    allowed_private_hosts: tuple[str, ...] = _setting(
+        "RENSEI_ALLOWED_PRIVATE_HOSTS",
+        _hosts,
+        (),
+        "hosts in private networks (`host` or `host:port`, separated by commas) that outbound "
+        "calls may reach, also by http; none by default",
+    )
     heartbeat_seconds: float = _setting(
         "RENSEI_HEARTBEAT_SECONDS", _seconds(0.05, 3600), 10.0, "how often workers send heartbeats"
     )
@@ -260,6 +292,18 @@ class Settings:
             wrong.append("RENSEI_LEASE_SECONDS must be at least twice RENSEI_HEARTBEAT_SECONDS")
         if self.worker_api_key and not self.worker_api_key_project:
             wrong.append("WORKER_API_KEY needs WORKER_API_KEY_PROJECT, the project it acts for")
+        if bool(self.linear_api_key) != bool(self.linear_api_key_org):
+            wrong.append(
+                "LINEAR_API_KEY and LINEAR_API_KEY_ORG, the organization it acts for, "
+                "must be set together"
+            )
+        address = urlsplit(self.linear_api_url)
+        names = {address.netloc.lower(), re.sub(r":\d+$", "", address.netloc.lower())}
+        allowed = names & set(self.allowed_private_hosts)
+        if address.scheme != "https" and not allowed:
+            wrong.append(
+                "LINEAR_API_URL must be https, or its host stand in RENSEI_ALLOWED_PRIVATE_HOSTS"
+            )
         return wrong
 
     @property

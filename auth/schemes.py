@@ -17,7 +17,7 @@ import settings
 from auth import tokens, webhook_signatures
 from auth.address import caller_address
 from auth.webhook_signatures import VerifiedDelivery
-from domain.errors import Forbidden, TooMany, Unauthenticated
+from domain.errors import Forbidden, Refusal, TooMany, Unauthenticated, Unavailable
 from domain.ids import fingerprint
 from domain.principal import WORKER_SCOPES, Kind, Principal
 from persistence import browser_sessions, database, keys, m2m_clients
@@ -25,6 +25,9 @@ from persistence.ephemeral import limits
 
 COOKIE: Final = "wos-session"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+ANONYMOUS: Final = ""
+"""The alternative of an operation that also serves who sends no credential at all."""
 
 REFRESH_GRACE_SECONDS: Final = 24 * 3600
 """How long after its expiry a runtime token may still ask for a new one."""
@@ -58,13 +61,29 @@ _known_keys: OrderedDict[bytes, tuple[float, Principal, float]] = OrderedDict()
 
 async def authenticate(
     request: RequestView, alternatives: tuple[str, ...]
-) -> Principal | VerifiedDelivery:
-    """Say who is asking, or raise `Unauthenticated`, or `TooMany` when an address keeps failing."""
+) -> Principal | VerifiedDelivery | None:
+    """Say who is asking, or raise `Unauthenticated`, or `TooMany` when an address keeps failing.
+
+    None is a call without any credential, where the operation has that alternative.
+    """
     try:
         return await _recognise(request, alternatives)
     except Unauthenticated:
         await count_failure(request)
         raise
+
+
+async def is_still(request: RequestView, user: Principal) -> bool:
+    """Whether the credential of a long answer, looked up anew, says what it said at its start.
+
+    Whether a runtime token's worker is still one is asked by the answer's own query.
+    """
+    try:
+        return user == await _recognise(request, request.operation.security, anew=True)
+    except Unavailable:
+        raise
+    except Refusal:
+        return False
 
 
 async def count_failure(request: RequestView) -> None:
@@ -83,8 +102,8 @@ def address_of(request: RequestView) -> str:
 
 
 async def _recognise(
-    request: RequestView, alternatives: tuple[str, ...]
-) -> Principal | VerifiedDelivery:
+    request: RequestView, alternatives: tuple[str, ...], *, anew: bool = False
+) -> Principal | VerifiedDelivery | None:
     if "webhookHmac" in alternatives:
         return await webhook_signatures.verify(
             request.path_params["provider"], request.headers, await request.body()
@@ -94,8 +113,11 @@ async def _recognise(
         found = await _cookie(request, request.cookies[COOKIE])
     authorization = request.headers.get("authorization")
     if authorization is not None and alternatives != ("cookieAuth",):
-        found = await _bearer(authorization, request.operation.id, "workerJwt" in alternatives)
+        for_workers = "workerJwt" in alternatives and not anew
+        found = await _bearer(authorization, request.operation.id, for_workers)
     if found is None:
+        if ANONYMOUS in alternatives and authorization is None and COOKIE not in request.cookies:
+            return None
         raise Unauthenticated
     return found
 

@@ -7,7 +7,7 @@ The start is refused while an operation of the contract is missing here, and
 from dataclasses import dataclass
 from typing import Final
 
-from domain.errors import Forbidden
+from domain.errors import Forbidden, Unauthenticated
 from domain.principal import Kind, Principal
 
 PUBLIC: Final = "none"
@@ -26,10 +26,16 @@ COOKIE_ONLY: Final = frozenset({Kind.COOKIE})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The scope an operation needs, and the kinds of credential that may hold it."""
+    """The scope an operation needs, and the kinds of credential that may hold it.
+
+    A worker's credential, runtime token or registration key, may hold `worker_scope` instead.
+    `anonymous` lets a call without any credential reach the handler, which asks for another proof.
+    """
 
     scope: str
     kinds: frozenset[Kind] = frozenset()
+    worker_scope: str | None = None
+    anonymous: bool = False
 
 
 RULES: Final[dict[str, Rule]] = {
@@ -43,8 +49,26 @@ RULES: Final[dict[str, Rule]] = {
     "updateSessionStatus": Rule("worker:session", WORKERS),
     "postSessionActivity": Rule("worker:session", WORKERS),
     "postSessionCompletion": Rule("worker:session", WORKERS),
+    "getWorker": Rule("worker:heartbeat", WORKERS),
+    "deregisterWorker": Rule("worker:heartbeat", WORKERS),
+    "claimSession": Rule("worker:poll", WORKERS),
+    "postSessionProgress": Rule("worker:session", WORKERS),
+    "lockRefresh": Rule("worker:session", WORKERS),
+    "inboxAck": Rule("worker:session", WORKERS),
+    "transferOwnership": Rule("worker:session", WORKERS),
+    "postToolError": Rule("worker:session", WORKERS),
+    "postSecurityScan": Rule("worker:session", WORKERS),
+    "nackSession": Rule("worker:session", WORKERS),
+    "postExternalUrls": Rule("worker:session", WORKERS),
+    "promptSession": Rule("sessions:write", READERS),
+    "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),
     "getPublicSession": Rule("sessions:read", READERS),
+    "getSessionActivities": Rule(
+        "sessions:read", READERS | WORKERS, worker_scope="worker:session", anonymous=True
+    ),
+    "getPublicStats": Rule("sessions:read", READERS),
+    "streamSession": Rule("sessions:read", READERS | WORKERS, worker_scope="worker:session"),
     "issueM2MToken": Rule(PUBLIC),
     "mintApiKey": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
     "listApiKeys": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
@@ -69,15 +93,21 @@ RULES: Final[dict[str, Rule]] = {
 }
 
 
-def authorize(principal: Principal, operation_id: str) -> None:
+def authorize(principal: Principal | None, operation_id: str) -> None:
     """Raise `Forbidden` unless the credential is of a kind, and has the scope, the table names."""
     rule = RULES[operation_id]
     if rule.scope == PUBLIC:  # a webhook's signature is all the credential there is
         return
+    if principal is None:
+        if rule.anonymous:
+            return
+        raise Unauthenticated
     if principal.kind not in rule.kinds or _is_wider_than_its_key(principal, rule):
         allowed = ", ".join(sorted(kind.value for kind in rule.kinds))
         raise Forbidden(f"This operation does not take a {principal.kind.value}; use: {allowed}")
     if rule.scope == ANY or principal.kind is Kind.SYSTEM or principal.may(rule.scope):
+        return
+    if rule.worker_scope and principal.kind in WORKERS and principal.may(rule.worker_scope):
         return
     raise Forbidden(f"The credential lacks the scope {rule.scope}")
 

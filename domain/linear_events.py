@@ -60,6 +60,44 @@ def created_session(payload: dict[str, Any]) -> NewSession:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """What somebody said to an agent: a signal, a text, or both."""
+
+    session_id: str
+    text: str
+    stop: bool
+    author: tuple[str, str] | None
+
+
+def prompted(payload: dict[str, Any]) -> Prompted:
+    """Read an `AgentSessionEvent` of action `prompted`; raises `Unreadable`.
+
+    A `continue` without a text asks for just that.
+    """
+    session_id = _text(_object(payload, "agentSession"), "id")
+    if not session_id:
+        raise Unreadable("agentSession.id is missing")
+    activity = _object(payload, "agentActivity")
+    content = _object(activity, "content")
+    text = _text(activity, "body") or _text(content, "body") or _text(payload, "promptContext")
+    user = _object(payload, "user") or _object(activity, "user")
+    user_id, name = _text(user, "id"), _text(user, "name")
+    return Prompted(
+        session_id,
+        text or "Continue.",
+        _text(activity, "signal") == "stop",
+        (user_id or "", name or "") if user_id or name else None,
+    )
+
+
+def ended_elsewhere(payload: dict[str, Any]) -> str | None:
+    """The id of a session that an `updated` event says has completed or failed in Linear."""
+    agent_session = _object(payload, "agentSession")
+    state = _text(agent_session, "state") or _text(agent_session, "status")
+    return _text(agent_session, "id") if state in {"completed", "failed"} else None
+
+
 def _priority(value: Any) -> int:
     """Linear's 1 (urgent) to 4 (low) as they are; its 0, none, in the middle."""
     usable = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 4

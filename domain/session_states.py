@@ -38,8 +38,19 @@ def step(present: str, reported: str) -> Step:
     raise Conflict(f"Session is {present} and cannot become {reported}")
 
 
-def public_status(status: str) -> str:
+def public_status(status: str, waits_for: str | None = None) -> str:
     """The status as people see it (`contract/sessions-public.md` 0.3)."""
     if status in HELD:
         return "working"
-    return "queued" if status == "pending" else status
+    if status == "pending":
+        return "queued" if waits_for is None else "parked"
+    return status
+
+
+def pending_reason(status: str, waits_for: str | None) -> str | None:
+    """Why a pending session is not handed out; None while it is in the queue."""
+    if status != "pending" or waits_for is None:
+        return None
+    if waits_for == "issue":
+        return "another session of the issue is at work"
+    return "workers gave it back twenty times; send a prompt or stop it"

@@ -70,7 +70,11 @@ async def update_org_settings(org_id: str, body: dict[str, Any], user: Principal
     }
     columns = {
         column: body[member]
-        for member, column in (("name", "name"), ("maxAttempts", "max_attempts"))
+        for member, column in (
+            ("name", "name"),
+            ("maxAttempts", "max_attempts"),
+            ("sessionHashLinks", "session_hash_links"),
+        )
         if member in body
     }
     async with database.transaction() as db:
@@ -109,6 +113,7 @@ def _settings(org: Any, providers: list[str]) -> dict[str, Any]:
         "settings": {
             "name": org.name,
             "maxAttempts": org.max_attempts,
+            "sessionHashLinks": org.session_hash_links,
             "webhookSecretsSet": providers,
         }
     }

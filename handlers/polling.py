@@ -1,30 +1,69 @@
 """Workers ask for work."""
 
+import asyncio
 from typing import Any
 
 import settings
 from domain.principal import Principal
 from domain.times import epoch_ms
 from handlers.replies import Reply
-from persistence import queue
+from persistence import inbox, queue
+from services import work_bell
 from services.ownership import no_such_worker
 
 
-async def worker_poll(id_: str, user: Principal) -> Reply:
-    """Claim the next sessions this worker has room for."""
+async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
+    """Claim the next sessions this worker has room for, and offer what its others have in store."""
     user.require_worker(id_)
-    claimed = await queue.claim(
-        str(user.org_id), id_, str(user.registration_id), settings.current().lease_seconds
-    )
-    if claimed is None:
-        raise await no_such_worker(user, id_)
+    org_id = str(user.org_id)
+    bell, clock = work_bell.current(), asyncio.get_running_loop().time
+    until = clock() + wait_seconds
+    while True:
+        rows = await queue.claim(
+            org_id, id_, str(user.registration_id), settings.current().lease_seconds
+        )
+        if not rows:
+            raise await no_such_worker(user, id_)
+        claimed = [row for row in rows if row.session_id is not None]
+        messages = await _messages(org_id, id_, claimed) if rows[0].has_inbox else {}
+        if claimed or messages or bell.ending or clock() >= until:
+            break
+        await bell.wait(org_id, rows[0].own_project_id, until - clock())
     return {
-        "work": [queued_work(session, str(user.org_id)) for session in claimed],
-        "inboxMessages": {},
-        "hasInboxMessages": False,
+        "work": [queued_work(row, org_id) for row in claimed],
+        "inboxMessages": messages,
+        "hasInboxMessages": bool(messages),
         "preClaimed": bool(claimed),
-        "claimedSessionIds": [session.session_id for session in claimed],
+        "claimedSessionIds": [row.session_id for row in claimed],
     }, 200
+
+
+async def _messages(
+    org_id: str, worker_id: str, claimed: list[Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """The messages due, by session; for what was claimed just now they come with a later poll."""
+    due: dict[str, list[dict[str, Any]]] = {}
+    for row in await inbox.offer(org_id, worker_id, [each.session_id for each in claimed]):
+        due.setdefault(row.session_id, []).append(inbox_message(row))
+    return due
+
+
+def inbox_message(row: Any) -> dict[str, Any]:
+    """The contract's InboxMessage, in the words of both families of clients."""
+    message_id = f"{row.ms}-{row.seq}"
+    optional = {"userId": row.user_id, "userName": row.user_name}
+    return {
+        "id": message_id,
+        "type": row.type,
+        "sessionId": row.session_id,
+        "payload": row.payload,
+        "createdAt": epoch_ms(row.created_at),
+        "lane": row.lane,
+        "deliveryId": message_id,
+        "text": row.payload,
+        **({"kind": "user"} if row.type == "directive" else {}),
+        **{name: value for name, value in optional.items() if value},
+    }
 
 
 def queued_work(session: Any, org_id: str) -> dict[str, Any]:
@@ -36,7 +75,7 @@ def queued_work(session: Any, org_id: str) -> dict[str, Any]:
     }
     return {
         **session.work,
-        "sessionId": session.session_id,
+        "sessionId": getattr(session, "session_id", None) or session.id,
         "issueId": session.issue_id,
         "issueIdentifier": session.issue_identifier,
         "priority": session.priority,

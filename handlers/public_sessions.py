@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 from domain.errors import NotFound
 from domain.principal import Principal
 from domain.session_health import Observed, health
-from domain.session_states import ENDED, public_status
+from domain.session_states import ENDED, pending_reason, public_status
 from domain.times import iso
 from handlers.replies import Reply
 from persistence import database, organizations, projects, public_sessions
+from services.tenancy import only_project, require_named_org
 
 REFERRED = re.compile(r"/(?P<org>[^/]+)/(?P<project>[^/]+)/sessions(/|$)")
 
@@ -28,12 +29,12 @@ async def list_public_sessions(
 ) -> Reply:
     """List the sessions that the credential may see, newest first."""
     async with database.statement() as db:
-        await _require_named_org(db, user, x_rensei_org)
+        await require_named_org(db, user, x_rensei_org)
         visible: frozenset[str] | None
         if project_id:
-            visible = await _only(db, user, project_id, by_slug=False)
+            visible = await only_project(db, user, project_id, by_slug=False)
         elif named := project or x_rensei_project:
-            visible = await _only(db, user, named)
+            visible = await only_project(db, user, named)
         else:
             visible = await _referred(db, user, referer)
         page = await public_sessions.list_page(db, str(user.org_id), visible, limit, cursor)
@@ -51,28 +52,14 @@ async def get_public_session(
 ) -> Reply:
     """Read one session with its time line."""
     async with database.statement() as db:
-        await _require_named_org(db, user, x_rensei_org)
-        visible = await _only(db, user, x_rensei_project) if x_rensei_project else user.projects
+        await require_named_org(db, user, x_rensei_org)
+        visible = (
+            await only_project(db, user, x_rensei_project) if x_rensei_project else user.projects
+        )
         session = await public_sessions.find(db, str(user.org_id), visible, id_)
     if session is None:
         raise NotFound("Session not found")
     return {"session": _detail(session), "timestamp": iso(session.now)}, 200
-
-
-async def _require_named_org(db: Any, user: Principal, named: str | None) -> None:
-    """`X-Rensei-Org` chooses among what the credential sees, which is its own organization."""
-    if not named or named == user.org_id:
-        return
-    org = await organizations.get(db, str(user.org_id))
-    if named != org.slug:
-        raise NotFound("Organization not found")
-
-
-async def _only(db: Any, user: Principal, named: str, *, by_slug: bool = True) -> frozenset[str]:
-    found = await projects.find(db, str(user.org_id), user.projects, named, by_slug=by_slug)
-    if found is None:
-        raise NotFound("Project not found")
-    return frozenset({found.id})
 
 
 async def _referred(db: Any, user: Principal, referer: str | None) -> frozenset[str] | None:
@@ -97,11 +84,20 @@ def _summary(row: Any) -> dict[str, Any]:
     return {
         "id": row.public_id,
         "identifier": row.issue_identifier or "Unknown",
-        "status": public_status(row.status),
+        "status": public_status(row.status, row.waits_for),
         "workType": row.work_type,
         "startedAt": iso(row.queued_at),
         "duration": max(0, int((last - row.queued_at).total_seconds())),
-        "health": health(Observed(row.status, row.claimed_at, row.last_heartbeat_at), row.now),
+        "health": health(
+            Observed(
+                row.status,
+                row.claimed_at,
+                row.last_heartbeat_at,
+                row.last_tool_called_at,
+                row.tool_call_count,
+            ),
+            row.now,
+        ),
         **{name: value for name, value in optional.items() if value is not None},
     }
 
@@ -119,6 +115,8 @@ def _detail(row: Any) -> dict[str, Any]:
         "inputTokens": row.input_tokens,
         "outputTokens": row.output_tokens,
         "failureReason": row.failure_reason,
+        "pendingReason": pending_reason(row.status, row.waits_for),
+        "externalUrls": row.external_urls or None,
     }
     return {
         **_summary(row),

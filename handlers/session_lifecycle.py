@@ -4,10 +4,12 @@ from typing import Any
 
 from domain.errors import NotFound
 from domain.principal import Principal
-from domain.session_states import ENDED, Step, step
+from domain.session_states import ENDED, Step, pending_reason, step
 from domain.times import epoch_ms, epoch_ms_or_none
 from handlers.replies import Reply
 from persistence import audit, database, leases, sessions
+from persistence.ephemeral import nudges
+from services import tracker
 from services.ownership import credential_ended, hold
 
 
@@ -46,6 +48,11 @@ async def update_session_status(id_: str, body: dict[str, Any], user: Principal)
                 ("session", id_),
                 {"workerId": worker_id, "leaseEpoch": session.lease_epoch},
             )
+        if what is Step.MOVE and session.status in ENDED:
+            await tracker.close(db, session)
+    if what is Step.MOVE and session.status in ENDED:
+        await nudges.try_nudge(nudges.PARKED)
+        await nudges.try_nudge(nudges.OUTBOX)
     return {"updated": True, "session": session_state(session)}, 200
 
 
@@ -53,7 +60,7 @@ def _moved(body: dict[str, Any]) -> dict[str, Any]:
     """The columns that a new status sets by itself."""
     values: dict[str, Any] = {"status": body["status"]}
     if body["status"] in ENDED:
-        values |= {"slot_worker_id": None, "finished_at": database.NOW}
+        values |= {"slot_worker_id": None, "finished_at": database.NOW, "holds_issue": False}
     if body["status"] == "failed":
         message = body.get("error", {}).get("message") or body.get("reason")
         values["failure_reason"] = message or "the worker gave no reason"
@@ -96,6 +103,10 @@ def session_state(session: Any) -> dict[str, Any]:
         "inputTokens": session.input_tokens,
         "outputTokens": session.output_tokens,
         "failureReason": session.failure_reason,
+        "pendingReason": pending_reason(session.status, session.waits_for),
+        "lastToolName": session.last_tool_name,
+        "lastToolCalledAt": epoch_ms_or_none(session.last_tool_called_at),
+        "toolCallCount": session.tool_call_count or None,
     }
     return {
         "linearSessionId": session.id,

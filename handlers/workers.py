@@ -11,7 +11,8 @@ from domain.ids import new_id
 from domain.principal import WORKER_SCOPES, Principal
 from domain.times import iso
 from handlers.replies import Reply
-from persistence import audit, database, keys, leases, projects, workers
+from persistence import audit, database, handover, keys, leases, projects, workers
+from persistence.ephemeral import nudges
 from services.ownership import no_such_worker
 
 RUNTIME_TOKEN_SECONDS = 3600
@@ -78,6 +79,45 @@ async def daemon_heartbeat(body: dict[str, Any], user: Principal) -> Reply:
     return await _beat(user, body["workerId"], body["activeSessions"], body)
 
 
+async def get_worker(id_: str, user: Principal) -> Reply:
+    """Read a worker's record and the sessions that take up its capacity."""
+    user.require_worker(id_)
+    async with database.statement() as db:
+        found = await workers.record(db, str(user.org_id), id_, str(user.registration_id))
+    if found is None:
+        raise await no_such_worker(user, id_)
+    worker, held = found
+    optional = {"version": worker.version, "region": worker.region}
+    return {
+        "id": worker.id,
+        "hostname": worker.hostname,
+        "status": worker.status,
+        "capacity": worker.capacity,
+        "activeCount": worker.active_count,
+        "registeredAt": iso(worker.registered_at),
+        "lastHeartbeatAt": iso(worker.last_heartbeat_at),
+        "projects": worker.projects,
+        "activeSessions": held,
+        **{name: value for name, value in optional.items() if value},
+    }, 200
+
+
+async def deregister_worker(id_: str, user: Principal) -> Reply:
+    """Say good-bye; what the worker still held goes back to the queue at once."""
+    user.require_worker(id_)
+    org_id = str(user.org_id)
+    async with database.transaction() as db:
+        worker = await workers.leave(db, org_id, id_, str(user.registration_id))
+        if worker is None:
+            raise await no_such_worker(user, id_)
+        returned = await handover.give_back_all(db, org_id, id_)
+        await audit.append(
+            db, org_id, user, "worker.deregistered", ("worker", id_), {"sessions": returned}
+        )
+    await nudges.try_nudge(nudges.work(org_id, worker.project_id))
+    return {"deregistered": True, "unclaimedSessions": returned}, 200
+
+
 async def _beat(user: Principal, worker_id: str, active: int, body: dict[str, Any]) -> Reply:
     user.require_worker(worker_id)
     org_id = str(user.org_id)
@@ -92,6 +132,8 @@ async def _beat(user: Principal, worker_id: str, active: int, body: dict[str, An
     )
     if beat is None:
         raise await no_such_worker(user, worker_id)
+    if beat.has_stopped:
+        await leases.free_counted(org_id, worker_id, active)
     if beat.has_lost:
         await leases.take_back_counted(org_id, worker_id, active)
     return {

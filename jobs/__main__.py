@@ -11,12 +11,18 @@ import settings
 from auth import keyring
 from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
+from jobs.fold_counts import fold_counts
+from jobs.promote_parked import promote_parked
 from jobs.requeue_orphans import requeue_orphans
+from jobs.send_outbox import send_outbox
 from persistence import database
 from persistence.ephemeral import nudges, store
 
 EVENTS_SECONDS: Final = 2.0
+PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
+COUNTS_SECONDS: Final = 2.0
+OUTBOX_SECONDS: Final = 2.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
 
@@ -34,7 +40,10 @@ async def main() -> None:
     try:
         await asyncio.gather(
             _drive(deliver_events, stop, lambda: nudges.wait(nudges.EVENTS, EVENTS_SECONDS)),
+            _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
+            _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:
         await store.disconnect()

@@ -12,7 +12,11 @@ from auth.webhook_signatures import claimed_workspace
 from domain import linear_events
 from domain.errors import Unavailable
 from domain.ids import public_session_id
-from persistence import audit, database, sessions, webhook_events, workspaces
+from domain.session_states import ENDED
+from persistence import database, sessions, webhook_events, workspaces
+from persistence.ephemeral import nudges
+from services import steering, tracker
+from services.dispatch import enqueue
 
 MOST_TRIES: Final = 8
 
@@ -24,6 +28,8 @@ async def deliver_events() -> int:
     count = 0
     while await _deliver_one():
         count += 1
+    if count:
+        await nudges.try_nudge(nudges.OUTBOX)
     return count
 
 
@@ -35,7 +41,10 @@ async def _deliver_one() -> bool:
             event = await webhook_events.next_due(db)
             if event is None:
                 return False
-            await _work_on(db, event)
+            mapping = await _work_on(db, event)
+        if mapping is not None:
+            await nudges.try_nudge(nudges.work(mapping.org_id, mapping.project_id))
+            await nudges.try_nudge(nudges.PARKED)
     except Unavailable:
         raise
     except Exception as error:
@@ -47,7 +56,8 @@ async def _deliver_one() -> bool:
     return True
 
 
-async def _work_on(db: AsyncConnection, event: Row[Any]) -> None:
+async def _work_on(db: AsyncConnection, event: Row[Any]) -> Row[Any] | None:
+    """Do what follows from an event and close it; returns whose it was, if anybody's."""
     payload = orjson.loads(event.body)
     workspace_id = claimed_workspace(event.provider, event.body)
     mapping = None
@@ -57,25 +67,27 @@ async def _work_on(db: AsyncConnection, event: Row[Any]) -> None:
         await webhook_events.settle(
             db, event.id, "parked", "its workspace is mapped to nobody", None
         )
-        return
-    if event.provider == "linear" and linear_events.kind(payload) == "AgentSessionEvent.created":
+        return None
+    follow = FOLLOWS.get((event.provider, linear_events.kind(payload)))
+    if follow is None:
+        outcome = "nothing is to follow from this kind of event"
+    else:
         try:
-            wanted = linear_events.created_session(payload)
+            outcome = await follow(db, event, mapping, payload)
         except linear_events.Unreadable as error:
             await webhook_events.settle(db, event.id, "dead", str(error), mapping.org_id)
-            return
-        outcome = await _queue(db, event, mapping, wanted)
-    else:
-        outcome = "nothing is to follow from this kind of event"
+            return mapping
     await webhook_events.settle(db, event.id, "done", outcome, mapping.org_id)
+    return mapping
 
 
-async def _queue(
-    db: AsyncConnection, event: Row[Any], mapping: Row[Any], wanted: linear_events.NewSession
+async def _created(
+    db: AsyncConnection, event: Row[Any], mapping: Row[Any], payload: dict[str, Any]
 ) -> str:
     """Put the session an event asks for into the queue, once; returns what came of it."""
+    wanted = linear_events.created_session(payload)
     salt = keyring.current().master.derive("public session ids")
-    queued = await sessions.queue(
+    became = await enqueue(
         db,
         {
             "org_id": mapping.org_id,
@@ -92,14 +104,47 @@ async def _queue(
             "correlation_id": event.correlation_id,
         },
     )
-    if not queued:
-        return f"session {wanted.session_id} is known already"
-    await audit.append(
-        db,
-        mapping.org_id,
-        None,
-        "session.queued",
-        ("session", wanted.session_id),
-        {"workType": wanted.work_type, "correlationId": event.correlation_id},
+    if became != "known":
+        await tracker.acknowledge(db, mapping.org_id, wanted.session_id, became)
+    return f"session {wanted.session_id} {'is known already' if became == 'known' else became}"
+
+
+async def _prompted(
+    db: AsyncConnection, event: Row[Any], mapping: Row[Any], payload: dict[str, Any]
+) -> str:
+    """Pass on what somebody said to an agent, or stop it; an unknown session starts with it."""
+    said = linear_events.prompted(payload)
+    session = await sessions.lock_by_id(db, mapping.org_id, said.session_id)
+    if session is None:
+        return await _created(db, event, mapping, payload)
+    if said.stop:
+        if session.status in {"completed", "failed"}:
+            return f"session {said.session_id} has ended already"
+        await steering.stop(db, session, actor=None)
+        return f"session {said.session_id} stopped"
+    await steering.prompt(
+        db, session, said.text, actor=None, author=said.author, idempotency_key=event.id
     )
-    return f"session {wanted.session_id} queued"
+    return f"session {said.session_id} prompted"
+
+
+async def _updated(
+    db: AsyncConnection, event: Row[Any], mapping: Row[Any], payload: dict[str, Any]
+) -> str:
+    """Stop a session that has ended in the tracker."""
+    session_id = linear_events.ended_elsewhere(payload)
+    if session_id is None:
+        return "nothing is to follow from this update"
+    session = await sessions.lock_by_id(db, mapping.org_id, session_id)
+    if session is None or session.status in ENDED:
+        return f"session {session_id} is not at work"
+    await steering.stop(db, session, actor=None)
+    return f"session {session_id} stopped"
+
+
+FOLLOWS: Final = {
+    ("linear", "AgentSessionEvent.created"): _created,
+    ("linear", "AgentSessionEvent.prompted"): _prompted,
+    ("linear", "AgentSessionEvent.updated"): _updated,
+}
+"""What follows from which event of which provider."""

@@ -24,6 +24,10 @@ class Rule(Protocol):
     def kinds(self) -> AbstractSet[Enum]:
         """The kinds of credential; the value of each is its readable name."""
 
+    @property
+    def worker_scope(self) -> str | None:
+        """The scope that a worker's credential may hold instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
@@ -106,6 +110,7 @@ class Operation:
     security: tuple[str, ...]
     scope: str
     kinds: tuple[str, ...]
+    worker_scope: str | None
     parameters: tuple[Parameter, ...]
     body: Body | None
     responses: tuple[Response, ...]
@@ -195,6 +200,7 @@ def _operation(spec: Json, path: str, method: str, rule: Rule) -> Operation:
         security=tuple(name for each in security for name in (each or ("",))),
         scope=rule.scope,
         kinds=tuple(sorted(str(kind.value) for kind in rule.kinds)),
+        worker_scope=rule.worker_scope,
         parameters=_parameters(spec, item, raw),
         body=None if body is None else _body(spec, body),
         responses=tuple(

@@ -1,5 +1,6 @@
 """What agents do, step by step."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -14,7 +15,7 @@ with me as (
    where w.id = %(worker)s and w.org_id = %(org)s and w.registration_id = %(registration)s
      and w.revoked_at is null
 ), held as (
-  select s.activity_count from sessions s, me
+  select s.activity_count, s.provider_session_id from sessions s, me
    where s.org_id = %(org)s and s.id = %(session)s
      and s.worker_id = me.id and s.project_id = me.project_id and s.status <> 'pending'
      and (%(epoch)s::integer is null or s.lease_epoch = %(epoch)s)
@@ -26,12 +27,27 @@ with me as (
     from held
   on conflict (org_id, session_id, repeat_key) where repeat_key is not null do nothing
   returning seq
+), told as (
+  insert into outbox (org_id, session_id, kind, payload)
+  select %(org)s, %(session)s, 'activity', %(told)s::jsonb
+    from held, stored
+   where %(told)s::jsonb is not null
+     -- As `agent_session_of` has it: such a session is bound to nothing that could be told.
+     and coalesce(held.provider_session_id, %(session)s) not like 'governor-%%'
 ), counted as (
-  update sessions s set activity_count = stored.seq, last_call_at = now(), updated_at = now()
+  update sessions s
+     set activity_count = stored.seq, last_call_at = now(), updated_at = now(), confirmed = true,
+         last_tool_name = coalesce(%(tool)s, s.last_tool_name),
+         last_tool_called_at = case
+           when %(tool)s::text is null or s.last_tool_name = %(tool)s then s.last_tool_called_at
+           else now() end,
+         tool_call_count = case when %(tool)s::text is null then s.tool_call_count
+           when s.last_tool_name = %(tool)s then s.tool_call_count + 1 else 1 end
     from stored
    where s.org_id = %(org)s and s.id = %(session)s
 )
-select exists (select 1 from held) as held, (select seq from stored) as seq
+select exists (select 1 from held) as held, (select provider_session_id from held),
+       (select seq from stored) as seq
 """
 
 FORGET: Final = f"""
@@ -42,6 +58,13 @@ returning seq
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An activity that is stored, now or before, and what its session is bound to."""
+
+    provider_session_id: str | None
+
+
 async def store(
     org_id: str,
     session_id: str,
@@ -50,11 +73,15 @@ async def store(
     lease_epoch: int | None,
     activity: dict[str, Any],
     repeat_key: bytes | None,
-) -> bool:
-    """Store one activity in one round trip; False when the worker does not hold the session.
+    *,
+    forget: bool = True,
+    told: dict[str, Any] | None = None,
+) -> Stored | None:
+    """Store one activity in one round trip; None when the worker does not hold the session.
 
     Posts of one session wait for each other on its row, so the numbers have no gap. A post whose
-    `repeat_key` was seen within ten minutes is not stored again.
+    `repeat_key` was seen within ten minutes is not stored again; without `forget`, never. With
+    `told`, which is the activity in the tracker's words, a stored one enters the outbox as well.
     """
     values = {
         "org": org_id,
@@ -65,8 +92,10 @@ async def store(
         "type": activity["type"],
         "activity": orjson.dumps(activity).decode(),
         "repeat": repeat_key,
+        "told": None if told is None else orjson.dumps({"content": told}).decode(),
+        "tool": activity.get("toolName") if activity["type"] == "action" else None,
     }
     (row,) = await database.hot(STORE, values)
-    if row.held and row.seq is None and await database.hot(FORGET, values):
+    if row.held and row.seq is None and forget and await database.hot(FORGET, values):
         (row,) = await database.hot(STORE, values)
-    return bool(row.held)
+    return Stored(row.provider_session_id) if row.held else None

@@ -43,6 +43,7 @@ with quiet as (
          lost_at = now(),
          worker_id = null,
          slot_worker_id = null,
+         holds_issue = s.holds_issue and s.attempts + 1 < o.max_attempts,
          updated_at = now()
     from quiet, organizations o
    where (quiet.silent or quiet.place <= quiet.missing)
@@ -60,6 +61,34 @@ with quiet as (
     from ended e
 )
 select org_id, id, status, worker_id from ended
+"""
+
+# A stopped session's slot is freed by its worker's last report or a lower count; one that says
+# nothing more is freed like a lease.
+FREE_STOPPED: Final = """
+update sessions s set slot_worker_id = null
+  from workers w
+ where w.id = s.slot_worker_id and s.status = 'stopped'
+   and greatest(s.last_call_at, s.finished_at) < now() - make_interval(secs => %(lease)s)
+   and exists (
+     select 1 from service_pulse p
+      where p.alive_since <= now() - make_interval(secs => %(lease)s)
+        and p.last_pulse_at > now() - make_interval(secs => %(gap)s))
+returning s.org_id, s.id, s.status, w.id as worker_id
+"""
+
+FREE_COUNTED: Final = """
+with over as (
+  select s.org_id, s.id from sessions s
+   where s.slot_worker_id = %(worker)s and s.org_id = %(org)s and s.status = 'stopped'
+   order by s.finished_at
+   limit greatest(0, (select count(*) from sessions h where h.slot_worker_id = %(worker)s)
+                       - %(active)s)
+     for update skip locked
+)
+update sessions s set slot_worker_id = null from over
+ where s.org_id = over.org_id and s.id = over.id and s.status = 'stopped'
+returning s.id
 """
 
 TAKE_BACK: Final = """
@@ -91,8 +120,18 @@ select id from taken
 
 
 async def end_leases(lease_seconds: float, gap_seconds: float) -> Sequence[Any]:
-    """Give back, or fail after too many attempts, every session whose lease has ended."""
-    return await database.hot(END_LEASES, {"lease": lease_seconds, "gap": gap_seconds})
+    """Give back, or fail after too many attempts, every session whose lease has ended.
+
+    Slots of stopped sessions about which nothing more was heard are freed beside it.
+    """
+    values = {"lease": lease_seconds, "gap": gap_seconds}
+    freed = await database.hot(FREE_STOPPED, values)
+    return [*freed, *await database.hot(END_LEASES, values)]
+
+
+async def free_counted(org_id: str, worker_id: str, active: int) -> Sequence[Any]:
+    """Free as many slots of stopped sessions as a heartbeat counts fewer than its worker holds."""
+    return await database.hot(FREE_COUNTED, {"org": org_id, "worker": worker_id, "active": active})
 
 
 async def take_back_one(org_id: str, worker_id: str, session_id: str) -> bool:

@@ -12,6 +12,9 @@ SHOWN = (
     sessions.c.public_id,
     sessions.c.issue_identifier,
     sessions.c.status,
+    sessions.c.waits_for,
+    sessions.c.last_tool_called_at,
+    sessions.c.tool_call_count,
     sessions.c.work_type,
     sessions.c.created_at,
     sessions.c.queued_at,
@@ -64,6 +67,7 @@ async def find(
         sessions.c.input_tokens,
         sessions.c.output_tokens,
         sessions.c.failure_reason,
+        sessions.c.external_urls,
     )
     query = _visible(detail, org_id, projects).where(sessions.c.public_id == public_id)
     found: Row[Any] | None = (await db.execute(query)).one_or_none()

@@ -14,14 +14,15 @@ select * from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(
 
 async def claim(
     org_id: str, worker_id: str, registration_id: str, lease_seconds: float
-) -> Sequence[Any] | None:
-    """Give the worker the next sessions it has room for, at most five; None for no such worker.
+) -> Sequence[Any]:
+    """Give the worker the next sessions it has room for, at most five.
 
-    One round trip. Polls of one worker wait for each other, so together they never exceed its
-    capacity; polls of several skip the rows the others hold, so no session goes out twice. Each
-    claim's audit event shares its transaction.
+    No row means no such living worker; one row without a `session_id`, nothing for it now. Every
+    row says in `has_inbox` whether messages are due. One round trip. Polls of one worker wait for
+    each other, so together they never exceed its capacity; polls of several skip the rows the
+    others hold, so no session goes out twice. Each claim's audit event shares its transaction.
     """
-    rows = await database.hot(
+    return await database.hot(
         CLAIM,
         {
             "org": org_id,
@@ -31,6 +32,3 @@ async def claim(
             "lease": lease_seconds,
         },
     )
-    if not rows:
-        return None
-    return [row for row in rows if row.session_id is not None]

@@ -22,13 +22,13 @@ with alive as (
          and w.revoked_at is null)
     end
 ), renewed as (
-  update sessions s set last_call_at = now()
+  update sessions s set last_call_at = now(), confirmed = true
     from workers w, alive
    where s.org_id = %(org)s and s.id = %(session)s and s.slot_worker_id = w.id
      and w.registration_id = %(registration)s
      and (%(worker)s::text is null or w.id = %(worker)s)
      -- Clients read twice in five seconds; one write in five is enough for a lease.
-     and s.last_call_at < now() - interval '5 seconds'
+     and (s.last_call_at < now() - interval '5 seconds' or not s.confirmed)
 )
 select exists (select 1 from alive) as alive, s.*
   from (select 1) one
@@ -94,14 +94,14 @@ async def change(
     changed = await db.execute(
         update(sessions)
         .where(_of(org_id, session_id))
-        .values(updated_at=sql.now(), last_call_at=sql.now(), **values)
+        .values({"confirmed": True, **values, "updated_at": sql.now(), "last_call_at": sql.now()})
         .returning(*sessions.c)
     )
     return changed.one()
 
 
-async def queue(db: AsyncConnection, values: Mapping[str, Any]) -> bool:
-    """Put a new session in the queue; False when the organization has one of this id already."""
+async def add(db: AsyncConnection, values: Mapping[str, Any]) -> bool:
+    """Store a new session; False when the organization has one of this id already."""
     made = await db.execute(
         upsert(sessions)
         .values(**values)
@@ -109,3 +109,37 @@ async def queue(db: AsyncConnection, values: Mapping[str, Any]) -> bool:
         .returning(sessions.c.id)
     )
     return made.one_or_none() is not None
+
+
+async def lock_any(
+    db: AsyncConnection, org_id: str, projects: frozenset[str] | None, *, public_id: str
+) -> Row[Any] | None:
+    """Hold the row of a session that a person or program steers; None when none is visible."""
+    visible = true() if projects is None else sessions.c.project_id.in_(projects)
+    return (
+        await db.execute(
+            select(sessions)
+            .where(sessions.c.org_id == org_id, sessions.c.public_id == public_id, visible)
+            .with_for_update()
+        )
+    ).one_or_none()
+
+
+async def lock_by_id(db: AsyncConnection, org_id: str, session_id: str) -> Row[Any] | None:
+    """Hold a session's row by its own id; None when the organization has none."""
+    return (
+        await db.execute(select(sessions).where(_of(org_id, session_id)).with_for_update())
+    ).one_or_none()
+
+
+async def steer(
+    db: AsyncConnection, org_id: str, session_id: str, values: Mapping[str, Any]
+) -> Row[Any]:
+    """Write columns of a session whose row is held, on behalf of somebody who is no worker."""
+    changed = await db.execute(
+        update(sessions)
+        .where(_of(org_id, session_id))
+        .values(updated_at=sql.now(), **values)
+        .returning(*sessions.c)
+    )
+    return changed.one()

@@ -8,6 +8,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -54,7 +57,15 @@ organizations = Table(
     Column("name", Text, nullable=False),
     Column("slug", Text, nullable=False, unique=True),
     Column("max_attempts", Integer, nullable=False, server_default="5"),
+    # Whether a session's activities are shown to who holds its link and no credential.
+    Column("session_hash_links", Boolean, nullable=False, server_default=text("false")),
     _born(),
+)
+
+Index(
+    "organizations_hash_links_idx",
+    organizations.c.id,
+    postgresql_where=organizations.c.session_hash_links,
 )
 
 org_webhook_secrets = Table(
@@ -187,13 +198,24 @@ workers = Table(
     Column("active_count", Integer, nullable=False, server_default="0"),
     _born("registered_at"),
     _born("last_heartbeat_at"),
+    # The day of it in UTC. An index over days stays as it is when a heartbeat is stored.
+    Column(
+        "seen_on",
+        Date,
+        Computed("((last_heartbeat_at AT TIME ZONE 'utc'))::date", persisted=True),
+        nullable=False,
+    ),
     # When a heartbeat last counted at least as many sessions as the worker held.
     _born("covered_at"),
     # The largest count of the present lease-long window and of the one before it.
     Column("peak_count", Integer, nullable=False, server_default="0"),
     Column("peak_count_before", Integer, nullable=False, server_default="0"),
     _born("peak_since"),
+    # When the last two heartbeats in a row came that counted fewer sessions than it held.
+    _instant("short_at"),
+    _instant("short_before_at"),
     _instant("retired_at"),  # a newer registration of the machine took over: no new work
+    _instant("left_at"),  # it said good-bye
     _instant("revoked_at"),  # its key was revoked: no call is answered
 )
 Index(
@@ -202,6 +224,7 @@ Index(
     workers.c.machine_id,
     postgresql_where=workers.c.retired_at.is_(None),
 )
+Index("workers_seen_idx", workers.c.org_id, workers.c.seen_on)
 
 sessions = Table(
     "sessions",
@@ -221,10 +244,18 @@ sessions = Table(
     ),  # the rest of QueuedWork, as it came
     Column("status", Text, nullable=False, server_default="pending"),
     Column("failure_reason", Text),
+    # Why a pending session is not offered: `issue` while another session of its issue is at work,
+    # `person` after too many nacks. Null: it is in the queue.
+    Column("waits_for", Text),
+    # At most one session of an issue is queued or at work; it holds the issue until it ends.
+    Column("holds_issue", Boolean, nullable=False, server_default=text("false")),
+    Column("nacks", Integer, nullable=False, server_default="0"),
     _born(),
     _born("updated_at"),
     _born("queued_at"),
     _instant("claimed_at"),
+    _instant("offered_at"),  # when a poll last handed it out; a lost answer is handed out again
+    Column("confirmed", Boolean, nullable=False, server_default=text("false")),  # any call since
     _instant("finished_at"),
     Column("worker_id", Text, ForeignKey("workers.id")),  # who may write; kept when it has ended
     Column("slot_worker_id", Text, ForeignKey("workers.id")),  # whose capacity it takes up
@@ -242,6 +273,10 @@ sessions = Table(
     Column("input_tokens", BigInteger),
     Column("output_tokens", BigInteger),
     Column("activity_count", BigInteger, nullable=False, server_default="0"),
+    Column("last_tool_name", Text),
+    _instant("last_tool_called_at"),
+    Column("tool_call_count", Integer, nullable=False, server_default="0"),  # of that tool in a row
+    Column("external_urls", JSONB, nullable=False, server_default="[]"),
     Column("correlation_id", Text),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("org_id", "public_id"),
@@ -252,7 +287,22 @@ Index(
     sessions.c.project_id,
     sessions.c.priority,
     sessions.c.queued_at,
-    postgresql_where=sessions.c.status == text("'pending'"),
+    postgresql_where=(sessions.c.status == text("'pending'")) & sessions.c.waits_for.is_(None),
+)
+Index(
+    "sessions_issue_holder_idx",
+    sessions.c.org_id,
+    sessions.c.issue_id,
+    unique=True,
+    postgresql_where=sessions.c.holds_issue,
+)
+Index(
+    "sessions_parked_idx",
+    sessions.c.org_id,
+    sessions.c.issue_id,
+    sessions.c.priority,
+    sessions.c.queued_at,
+    postgresql_where=sessions.c.waits_for == text("'issue'"),
 )
 Index(
     "sessions_slots_idx",
@@ -264,6 +314,12 @@ Index(
     sessions.c.lost_by_worker_id,
     postgresql_where=sessions.c.lost_by_worker_id.is_not(None),
 )
+Index(
+    "sessions_working_idx",
+    sessions.c.org_id,
+    sessions.c.project_id,
+    postgresql_where=text("status IN ('claimed', 'running')"),
+)
 Index("sessions_page_idx", sessions.c.org_id, sessions.c.queued_at, sessions.c.public_id)
 Index(
     "sessions_project_page_idx",
@@ -271,6 +327,35 @@ Index(
     sessions.c.project_id,
     sessions.c.queued_at,
     sessions.c.public_id,
+)
+
+# How many sessions were last changed on a day, how many completed on it, and what they cost. A
+# session counts on one day at a time; the day `-infinity` holds the sums over all days.
+session_counts = Table(
+    "session_counts",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("sessions", BigInteger, nullable=False),
+    Column("completed", BigInteger, nullable=False),
+    Column("cost_usd", Numeric, nullable=False),
+    PrimaryKeyConstraint("org_id", "day", "project_id"),
+)
+
+# What a trigger on `sessions` notes and a job adds to `session_counts`. Notes are only ever
+# inserted, so that no two writers wait for each other; a reader adds both tables.
+session_count_changes = Table(
+    "session_count_changes",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("sessions", BigInteger, nullable=False),
+    Column("completed", BigInteger, nullable=False),
+    Column("cost_usd", Numeric, nullable=False),
+    PrimaryKeyConstraint("org_id", "id"),
 )
 
 activities = Table(
@@ -304,6 +389,92 @@ completions = Table(
     Column("body_hash", LargeBinary, nullable=False),
     Column("summary", Text, nullable=False),
     Column("plan_items", JSONB),
+    _born("stored_at"),
+    PrimaryKeyConstraint("org_id", "session_id", "lease_epoch", "body_hash"),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+
+session_nacks = Table(
+    "session_nacks",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("worker_id", Text, nullable=False),
+    _born("nacked_at"),
+    PrimaryKeyConstraint("org_id", "session_id", "worker_id"),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+
+inbox_messages = Table(
+    "inbox_messages",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    # The two halves of the message's id, `<ms>-<seq>`; they grow within a session.
+    Column("ms", BigInteger, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("user_id", Text),
+    Column("user_name", Text),
+    _born(),
+    Column("offers", Integer, nullable=False, server_default="0"),
+    _instant("offered_at"),
+    _instant("acknowledged_at"),
+    PrimaryKeyConstraint("org_id", "session_id", "ms", "seq"),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+Index(
+    "inbox_messages_waiting_idx",
+    inbox_messages.c.org_id,
+    inbox_messages.c.session_id,
+    postgresql_where=inbox_messages.c.acknowledged_at.is_(None),
+)
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("prompt_hash", LargeBinary, nullable=False),
+    _born(),
+    PrimaryKeyConstraint("org_id", "session_id", "id"),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+Index(
+    "prompts_idempotency_idx",
+    prompts.c.org_id,
+    prompts.c.session_id,
+    prompts.c.idempotency_key,
+    unique=True,
+    postgresql_where=prompts.c.idempotency_key.is_not(None),
+)
+
+security_scans = Table(
+    "security_scans",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("scanned_at", Text, nullable=False),  # the event's own time stamp: a repeat overwrites
+    Column("event", JSONB, nullable=False),
+    _born("stored_at"),
+    PrimaryKeyConstraint("org_id", "session_id", "scanned_at"),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+
+tool_errors = Table(
+    "tool_errors",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("lease_epoch", Integer, nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("tool_name", Text, nullable=False),
+    Column("error_message", Text, nullable=False),
+    Column("context", JSONB, nullable=False, server_default="{}"),
     _born("stored_at"),
     PrimaryKeyConstraint("org_id", "session_id", "lease_epoch", "body_hash"),
     ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
@@ -356,6 +527,38 @@ webhook_deliveries = Table(
     PrimaryKeyConstraint("provider", "verified_by", "kind", "value"),
 )
 
+# --- what goes out ---------------------------------------------------------------------------
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("status", Text, nullable=False, server_default="waiting"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _born("next_try_at"),  # while it is `sending`: when its sender counts as gone
+    _born(),
+    _instant("sent_at"),
+    Column("last_error", Text),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+Index(
+    "outbox_order_idx",
+    outbox.c.org_id,
+    outbox.c.session_id,
+    outbox.c.id,
+    postgresql_where=text("status in ('waiting', 'sending')"),
+)
+Index(
+    "outbox_due_idx",
+    outbox.c.next_try_at,
+    outbox.c.id,
+    postgresql_where=text("status in ('waiting', 'sending')"),
+)
+
 # --- what happened ---------------------------------------------------------------------------
 
 audit_pending = Table(
@@ -378,14 +581,22 @@ __all__ = [
     "audit_pending",
     "browser_sessions",
     "completions",
+    "inbox_messages",
     "m2m_clients",
     "metadata",
     "org_webhook_secrets",
     "organizations",
+    "outbox",
     "projects",
+    "prompts",
+    "security_scans",
     "service_pulse",
+    "session_count_changes",
+    "session_counts",
+    "session_nacks",
     "sessions",
     "signing_keys",
+    "tool_errors",
     "webhook_deliveries",
     "webhook_events",
     "workers",

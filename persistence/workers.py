@@ -7,7 +7,7 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
-from persistence.tables import api_keys, workers
+from persistence.tables import api_keys, sessions, workers
 
 COUNTED_AT_MOST: Final = 1000
 """Up to where the waiting work is counted: a heartbeat costs the same however long the queue is."""
@@ -19,9 +19,9 @@ with beat as (
     active_count = %(active)s,
     status = coalesce(%(status)s, w.status),
     capacity = coalesce(%(capacity)s, w.capacity),
-    covered_at = case
-      when %(active)s >= (select count(*) from sessions s where s.slot_worker_id = w.id)
-      then now() else w.covered_at end,
+    covered_at = case when %(active)s >= held.count then now() else w.covered_at end,
+    short_before_at = case when %(active)s < held.count then w.short_at end,
+    short_at = case when %(active)s < held.count then now() end,
     peak_count = case
       when w.peak_since < now() - make_interval(secs => %(lease)s) then %(active)s
       else greatest(w.peak_count, %(active)s) end,
@@ -31,6 +31,7 @@ with beat as (
     peak_since = case
       when w.peak_since < now() - make_interval(secs => %(lease)s) then now()
       else w.peak_since end
+  from (select count(*) from sessions s where s.slot_worker_id = %(worker)s) held
   where w.id = %(worker)s and w.org_id = %(org)s and w.registration_id = %(registration)s
     and w.revoked_at is null
   returning w.id, w.org_id, w.project_id
@@ -41,7 +42,9 @@ select
      select 1 from sessions q
      where q.org_id = beat.org_id and q.project_id = beat.project_id and q.status = 'pending'
      limit {COUNTED_AT_MOST}) waiting) as waiting,
-  exists (select 1 from sessions l where l.lost_by_worker_id = beat.id) as has_lost
+  exists (select 1 from sessions l where l.lost_by_worker_id = beat.id) as has_lost,
+  exists (select 1 from sessions e where e.slot_worker_id = beat.id and e.status = 'stopped')
+    as has_stopped
 from beat
 """
 
@@ -85,8 +88,8 @@ async def beat(
 ) -> Any | None:
     """Store a heartbeat in one round trip; None when there is no such living worker.
 
-    The row has `server_time`, `waiting` (counted up to 1,000) and `has_lost`, which says that a
-    session lost by this worker still waits.
+    The row has `server_time`, `waiting` (counted up to 1,000), `has_lost` (a session lost by this
+    worker still waits) and `has_stopped` (a stopped session still takes up its capacity).
     """
     rows = await database.hot(
         BEAT,
@@ -118,6 +121,40 @@ async def find(
     ).one_or_none()
 
 
+async def record(
+    db: AsyncConnection, org_id: str, worker_id: str, registration_id: str
+) -> tuple[Row[Any], list[str]] | None:
+    """A living worker's row and the sessions that take up its capacity, oldest first."""
+    worker = await find(db, org_id, worker_id, registration_id)
+    if worker is None or worker.revoked_at is not None:
+        return None
+    held = await db.scalars(
+        select(sessions.c.id)
+        .where(sessions.c.org_id == org_id, sessions.c.slot_worker_id == worker_id)
+        .order_by(sessions.c.claimed_at, sessions.c.id)
+    )
+    return worker, list(held)
+
+
+async def leave(
+    db: AsyncConnection, org_id: str, worker_id: str, registration_id: str
+) -> Row[Any] | None:
+    """End a worker that says good-bye; None when there is no such living worker."""
+    return (
+        await db.execute(
+            update(workers)
+            .where(
+                workers.c.org_id == org_id,
+                workers.c.id == worker_id,
+                workers.c.registration_id == registration_id,
+                workers.c.revoked_at.is_(None),
+            )
+            .values(left_at=func.now(), revoked_at=func.now())
+            .returning(*workers.c)
+        )
+    ).one_or_none()
+
+
 Standing = Literal["alive", "revoked", "unknown"]
 
 
@@ -133,6 +170,10 @@ async def standing(org_id: str, worker_id: str, registration_id: str) -> Standin
                 api_keys.c.org_id == org_id, api_keys.c.id == registration_id
             )
         )
-    if key_ended is not None or (worker is not None and worker.revoked_at is not None):
+    if key_ended is not None:
+        return "revoked"
+    if worker is not None and worker.left_at is not None:
+        return "unknown"
+    if worker is not None and worker.revoked_at is not None:
         return "revoked"
     return "alive" if worker is not None else "unknown"

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 # Started as a file, Python looks beside it and not in the root, where the project is.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -171,12 +171,14 @@ def judge_refusals(server: Server, contract: Contract, report: Report) -> None:
 
 def concrete(operation: Operation) -> str:
     """The operation's path about a thing that exists nowhere."""
-    path = operation.path
+    path, query = operation.path, {}
     for parameter in operation.parameters:
+        value = str(parameter["schema"].get("enum", [NOWHERE])[0])
         if parameter["in"] == "path":
-            value = parameter["schema"].get("enum", [NOWHERE])[0]
-            path = path.replace(f"{{{parameter['name']}}}", quote(str(value), safe=""))
-    return path
+            path = path.replace(f"{{{parameter['name']}}}", quote(value, safe=""))
+        elif parameter["in"] == "query" and parameter.get("required"):
+            query[parameter["name"]] = value
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def _credentials(

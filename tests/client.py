@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from openapi_core import OpenAPI
+from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
 from openapi_core.templating.paths.exceptions import PathError
 from werkzeug.datastructures import Headers, ImmutableMultiDict
@@ -19,7 +19,15 @@ FOREIGN = ("/docs", "/nowhere")
 
 @cache
 def _judge() -> OpenAPI:
-    return OpenAPI.from_dict(contract.load(PROJECT / "openapi" / "rensei-api.yaml").spec)
+    return OpenAPI.from_dict(
+        contract.load(PROJECT / "openapi" / "rensei-api.yaml").spec,
+        # To the judge, a stream that has ended is a text.
+        config=Config(extra_media_type_deserializers={"text/event-stream": _text}),
+    )
+
+
+def _text(content: bytes, **parameters: str) -> str:
+    return content.decode(parameters.get("charset", "utf-8"))
 
 
 class _Asked:

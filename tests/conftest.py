@@ -7,6 +7,7 @@ another, and what they commit is what the server commits.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from persistence import database, migrations
 from supervisor.stores import Stores
 from tests.client import Client
 from tests.factories import Maker
+from tests.outbound.servers import FakeLinear, running
 
 SYSTEM_KEY = "rsk_system_" + "5" * 64
 LINEAR_SECRET = "lin_wh_secret_of_the_tests"
@@ -118,6 +120,23 @@ async def make(application: Any, owner: Any) -> AsyncIterator[Maker]:
     maker = await Maker.begin(application, owner, SYSTEM_KEY)
     yield maker
     await maker.close()
+
+
+@pytest.fixture
+async def linear(given: settings.Settings, make: Maker) -> AsyncIterator[FakeLinear]:
+    """Linear, played on loopback, and a credential for this test's organization."""
+    async with running(FakeLinear()) as fake:
+        settings.use(
+            replace(
+                given,
+                linear_api_key=settings.Secret("lin_oauth_of_the_tests"),
+                linear_api_key_org=make.org_id,
+                linear_api_url=fake.url,
+                allowed_private_hosts=(fake.host,),
+            )
+        )
+        yield fake
+        settings.use(given)
 
 
 @pytest.fixture

@@ -9,6 +9,13 @@ from typing import Final
 from persistence.ephemeral import store
 
 EVENTS: Final = "rensei:nudge:events"
+PARKED: Final = "rensei:nudge:parked"
+OUTBOX: Final = "rensei:nudge:outbox"
+
+
+def work(org_id: str, project_id: str) -> str:
+    """The channel on which polls of a project wait for work and messages."""
+    return f"rensei:nudge:work:{{{org_id}}}:{project_id}"
 
 
 async def try_nudge(channel: str) -> None:

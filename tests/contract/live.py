@@ -34,6 +34,7 @@ ORG_KEY: Final = "rsk_live_" + "a" * 64
 WORKER_KEY: Final = EXAMPLE["registration_token"]
 SPARE_KEY: Final = "rsk_live_" + "c" * 64
 
+FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 """Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
 
@@ -183,6 +184,18 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             worker_id=EXAMPLE["worker"],
             slot_worker_id=EXAMPLE["worker"],
             lease_epoch=1,
+            **of_project,
+        )
+        _insert(
+            db,
+            "sessions",
+            id=EXAMPLE["finished_session"],
+            public_id=FINISHED_PUBLIC_ID,
+            issue_id="b1d1",
+            issue_identifier="ENG-203",
+            work_type="development",
+            priority=3,
+            status="completed",
             **of_project,
         )
         for number in range(waiting):

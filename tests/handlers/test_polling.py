@@ -153,3 +153,61 @@ async def test_another_project_and_another_organization_are_out_of_reach(make):
     said = await poll(worker)
 
     assert said["work"] == []
+
+
+async def test_a_waiting_poll_answers_as_soon_as_there_is_work(make):
+    worker = await make.worker()
+
+    async def wait():
+        answer = await worker.client.get(
+            f"/api/workers/{worker.id}/poll", params={"waitSeconds": 10}
+        )
+        return answer.json()["claimedSessionIds"]
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0.6)
+    session_id = await make.session()
+    begun = asyncio.get_running_loop().time()
+    claimed = await waiting
+
+    assert claimed == [session_id]
+    assert asyncio.get_running_loop().time() - begun < 3
+
+
+async def test_a_nudge_wakes_a_waiting_poll_before_its_timer(make):
+    from persistence.ephemeral import nudges
+
+    worker = await make.worker()
+    took = []
+    for _ in range(3):
+        waiting = asyncio.create_task(
+            worker.client.get(f"/api/workers/{worker.id}/poll", params={"waitSeconds": 10})
+        )
+        await asyncio.sleep(0.4)
+        await make.session()
+        begun = asyncio.get_running_loop().time()
+        await nudges.try_nudge(nudges.work(make.org_id, make.project_id))
+        await waiting
+        took.append(asyncio.get_running_loop().time() - begun)
+
+    assert min(took) < 0.3
+
+
+async def test_a_waiting_poll_ends_empty_when_its_time_is_over(make):
+    worker = await make.worker()
+    begun = asyncio.get_running_loop().time()
+
+    answer = await worker.client.get(f"/api/workers/{worker.id}/poll", params={"waitSeconds": 1.2})
+
+    assert answer.json()["work"] == []
+    assert 1.1 < asyncio.get_running_loop().time() - begun < 4
+
+
+async def test_a_wait_out_of_bounds_is_400(make):
+    worker = await make.worker()
+
+    for wait in ("26", "-1", "soon"):
+        answer = await worker.client.get(
+            f"/api/workers/{worker.id}/poll", params={"waitSeconds": wait}
+        )
+        assert answer.status_code == 400, wait

@@ -157,3 +157,112 @@ async def test_a_completion_needs_no_worker_id_from_the_key_that_registered_the_
     assert mine.status_code == 200
     assert theirs.status_code == 403
     assert empty.status_code == 400
+
+
+async def test_a_milestone_is_an_activity_stored_once_per_attempt(make):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    body = {"workerId": worker.id, "milestone": "tests", "message": "Suite is green"}
+    url = f"/api/sessions/{session_id}/progress"
+
+    answers = [await worker.client.post(url, json=body) for _ in range(3)]
+    other = await worker.client.post(url, json={**body, "milestone": "pr"})
+
+    assert {answer.json()["milestone"] for answer in answers} == {"tests"}
+    assert other.status_code == 200
+    assert await numbers(make, session_id) == [1, 2]
+
+
+async def test_a_broken_tool_is_stored_once_per_attempt(make, audit_log):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    body = {"workerId": worker.id, "toolName": "Bash", "errorMessage": "pnpm: command not found"}
+    url = f"/api/sessions/{session_id}/tool-error"
+
+    answers = [await worker.client.post(url, json=body) for _ in range(3)]
+    empty = await worker.client.post(url, json={**body, "errorMessage": ""})
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[0].json()["created"] is False
+    assert empty.status_code == 400
+    assert await audit_log(of="session.tool_failed") == [("session.tool_failed", session_id)]
+
+
+def scan(worker, **event):
+    return {
+        "workerId": worker.id,
+        "event": {
+            "type": "agent.security-scan",
+            "scanner": "semgrep",
+            "severityCounts": {"critical": 0, "high": 1, "medium": 3, "low": 8},
+            "totalFindings": 12,
+            "target": "services/billing",
+            "scanDurationMs": 15230,
+            "timestamp": "2026-06-03T08:21:40Z",
+            **event,
+        },
+    }
+
+
+async def test_a_scan_of_the_same_time_stamp_replaces_the_one_before(make):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    url = f"/api/sessions/{session_id}/security-scan"
+
+    for findings in (12, 3):
+        answer = await worker.client.post(url, json=scan(worker, totalFindings=findings))
+        assert answer.json() == {"stored": True}
+
+    rows = await make.owner.execute(
+        "select event from security_scans where org_id = %s", (make.org_id,)
+    )
+    assert [row.event["totalFindings"] for row in await rows.fetchall()] == [3]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [{"type": "scan"}, {"totalFindings": -1}, {"severityCounts": {"high": 1}}, {"scanner": ""}],
+)
+async def test_a_scan_that_does_not_fit_is_400(make, event):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+
+    answer = await worker.client.post(
+        f"/api/sessions/{session_id}/security-scan", json=scan(worker, **event)
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("body.event")
+
+
+async def test_links_replace_the_list_and_are_shown(make, audit_log):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    url = f"/api/sessions/{session_id}/external-urls"
+    links = [{"label": "Pull request", "url": "https://github.com/acme/billing/pull/318"}]
+
+    first = await worker.client.post(url, json={"externalUrls": links})
+    again = await make.client(make.worker_key).post(url, json={"externalUrls": links})
+    unsafe = await worker.client.post(
+        url, json={"externalUrls": [{"label": "x", "url": "javascript:alert(1)"}]}
+    )
+    public_id = (await make.stored(session_id)).public_id
+    shown = (await make.org.get(f"/api/public/sessions/{public_id}")).json()["session"]
+
+    assert first.json() == again.json() == {"updated": True, "externalUrls": links}
+    assert unsafe.status_code == 400
+    assert shown["externalUrls"] == links
+    assert len(await audit_log(of="session.urls_changed")) == 1
+
+
+async def test_calls_of_one_tool_in_a_row_are_counted(make):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    for tool in ("Bash", "Read", "Read", "Read"):
+        await post(worker, session_id, toolName=tool)
+    await post(worker, session_id, type="thought", content="hm")
+
+    state = (await worker.client.get(f"/api/sessions/{session_id}/status")).json()
+
+    assert (state["lastToolName"], state["toolCallCount"]) == ("Read", 3)
+    assert state["lastToolCalledAt"] > 1_700_000_000_000

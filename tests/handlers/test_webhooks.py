@@ -542,7 +542,7 @@ async def test_events_of_other_providers_are_kept_and_do_nothing(
 
 
 @pytest.mark.parametrize(
-    "changed", [{"action": "prompted"}, {"type": "Issue"}, {"action": None}, {"type": ["x"]}]
+    "changed", [{"action": "removed"}, {"type": "Issue"}, {"action": None}, {"type": ["x"]}]
 )
 async def test_an_event_of_another_kind_is_done_and_does_nothing(
     anonymous, make, run_job, stored, changed, session_ids
@@ -578,7 +578,7 @@ async def test_an_event_that_fails_is_put_off_twice_as_long_each_time_and_then_d
     async def fails(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(sessions, "queue", fails)
+    monkeypatch.setattr(sessions, "add", fails)
     event = linear_event(await map_workspace(make))
     answer = await deliver(anonymous, "linear", LINEAR_SECRET, event)
     waits = []

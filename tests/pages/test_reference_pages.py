@@ -241,3 +241,12 @@ def test_a_schema_shows_null_choices_enums_bounds_and_open_members(
 def test_an_operation_without_a_scope_stops_the_start(small: Callable[..., Any]) -> None:
     with pytest.raises(LookupError, match="getThing has no scope; add it"):
         create_pages(small(), {}, "http://127.0.0.1:8080")
+
+
+def test_a_page_tells_what_a_worker_may_hold_instead(client: FlaskClient) -> None:
+    page = client.get("/docs/api/reference/sessions-(public)/getSessionActivities").text
+    other = client.get("/docs/api/reference/sessions-(public)/getPublicStats").text
+
+    assert "<dd><code>worker:session</code></dd>" in page
+    assert "no credential" in page
+    assert "Or, for workers" not in other

@@ -242,6 +242,31 @@ def test_a_permissions_line_that_names_another_scope(
     assert advice in message
 
 
+@pytest.mark.parametrize(
+    ("rule", "advice"),
+    [
+        (
+            Rule("things:write", worker_scope="worker:thing"),
+            "does not tell of workers; add `worker:thing` to it, or correct RULES",
+        ),
+        (
+            Rule("things:write", anonymous=True),
+            "differ about anonymous calls; add or remove the alternative {}, or correct RULES",
+        ),
+    ],
+)
+def test_a_rule_that_the_contract_does_not_tell(rule: Rule, advice: str) -> None:
+    assert advice in only(replace(AGREED, rules={"changeThing": rule}))
+
+
+def test_a_permissions_line_may_tell_of_workers_in_its_second_line() -> None:
+    text = "It.\n\n*Permissions:* `things:write`,\nor `worker:thing`.\n"
+    copies = edited(lambda raw: raw.update(description=text))
+    rule = Rule("things:write", worker_scope="worker:thing")
+
+    assert list(differences(replace(copies, rules={"changeThing": rule}))) == []
+
+
 @pytest.mark.parametrize("word", ["none", "any"])
 def test_a_permissions_line_without_a_scope_begins_with_the_word_for_it(word: str) -> None:
     copies = edited(lambda raw: raw.update(description=f"*Permissions:* {word} at all."))

@@ -1,0 +1,112 @@
+"""Nudges that a session has something new, for the streams that show it.
+
+Whoever listens also looks on a timer, so a nudge that is lost costs time and nothing else. A
+process has one subscription, however many sessions its streams show.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from persistence.ephemeral import store
+
+CHANGES_SECONDS: Final = 0.25
+"""How soon the subscription follows what is wanted."""
+
+AGAIN_SECONDS: Final = 1.0
+ASKED_SECONDS: Final = 1.0
+NEWS: Final = "rensei:news:"
+
+_due: set[str] = set()
+_listened_to: frozenset[str] = frozenset()
+_asked_at = float("-inf")
+_telling: asyncio.Task[None] | None = None
+
+
+def channel(org_id: str, session_id: str) -> str:
+    """Where the news of a session are told."""
+    return f"{NEWS}{{{org_id}}}:{session_id}"
+
+
+def tell_soon(org_id: str, session_id: str) -> None:
+    """Say that a session has something new, beside the answer that is under way.
+
+    At most one PUBLISH, and none for a session that nobody follows: who is listened to is asked
+    once a second at the most. Where Redis is away, nobody is told.
+    """
+    global _telling
+    if store.current() is None:
+        return
+    name = channel(org_id, session_id)
+    if name in _listened_to:
+        _due.add(name)
+    elif _asked_at + ASKED_SECONDS > time.monotonic():
+        return
+    if _telling is None or _telling.done():
+        _telling = asyncio.create_task(_tell())
+
+
+async def _tell() -> None:
+    global _listened_to, _asked_at
+    redis = store.current()
+    if redis is None:
+        return
+    try:
+        if _asked_at + ASKED_SECONDS <= time.monotonic():
+            _asked_at = time.monotonic()
+            _listened_to = frozenset(map(str, await redis.pubsub_channels(f"{NEWS}*")))
+        while _due:
+            # What comes while these are sent goes with the next round trip.
+            async with redis.pipeline(transaction=False) as pipe:
+                while _due:
+                    pipe.publish(_due.pop(), "")
+                await pipe.execute()
+    except store.AWAY:
+        _listened_to = frozenset()
+        _due.clear()
+
+
+async def settle() -> None:
+    """Wait until what was to be told has been."""
+    if _telling is not None:
+        await asyncio.gather(_telling, return_exceptions=True)
+
+
+class Ear:
+    """Hears the channels that are wanted, and calls `heard` with the name of each that speaks."""
+
+    def __init__(self, heard: Callable[[str], None]) -> None:
+        self.wanted: set[str] = set()
+        self._heard = heard
+
+    async def listen(self) -> None:
+        """Listen until cancelled, and again whenever Redis has come back."""
+        while True:
+            redis = store.current()
+            if redis is not None:
+                try:
+                    async with redis.pubsub() as ear:
+                        await self._hear(ear)
+                except store.AWAY:
+                    pass
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _hear(self, ear: Any) -> None:
+        heard_now: set[str] = set()
+        follow_at = 0.0
+        clock = asyncio.get_running_loop().time
+        while True:
+            if clock() >= follow_at:
+                if added := self.wanted - heard_now:
+                    await ear.subscribe(*added)
+                if dropped := heard_now - self.wanted:
+                    await ear.unsubscribe(*dropped)
+                heard_now = set(self.wanted)
+                follow_at = clock() + CHANGES_SECONDS
+            if not heard_now:
+                await asyncio.sleep(CHANGES_SECONDS)
+                continue
+            message = await ear.get_message(timeout=CHANGES_SECONDS)
+            if message is not None and message["type"] == "message":
+                self._heard(message["channel"])

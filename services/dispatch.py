@@ -1,0 +1,53 @@
+"""How work enters the queue: the session of an issue that nobody works on, or parked behind it."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence import audit, database, issues, sessions
+
+FOLLOW_UP_PRIORITY = 2
+
+
+async def enqueue(db: AsyncConnection, values: dict[str, Any]) -> str:
+    """Store a new session and queue it, or park it; returns `queued`, `parked` or `known`.
+
+    One entry per work type is parked for an issue: a later one replaces it.
+    """
+    org_id, session_id, issue_id = values["org_id"], values["id"], values.get("issue_id", "")
+    if not await sessions.add(db, {**values, "waits_for": issues.ISSUE}):
+        return "known"
+    became = await release(db, org_id, session_id, issue_id)
+    if became == "parked":
+        for older in await issues.parked(db, org_id, issue_id, values["work_type"], session_id):
+            await sessions.steer(
+                db,
+                org_id,
+                older.id,
+                {
+                    "status": "stopped",
+                    "waits_for": None,
+                    "finished_at": database.NOW,
+                    "failure_reason": "replaced by a newer request for the issue",
+                },
+            )
+            await audit.append(
+                db, org_id, None, "session.stopped", ("session", older.id), {"by": session_id}
+            )
+    await audit.append(
+        db,
+        org_id,
+        None,
+        f"session.{became}",
+        ("session", session_id),
+        {"workType": values["work_type"], "correlationId": values.get("correlation_id")},
+    )
+    return became
+
+
+async def release(db: AsyncConnection, org_id: str, session_id: str, issue_id: str) -> str:
+    """Queue a pending session if its issue is free, else leave it parked."""
+    if not await issues.take(db, org_id, issue_id, session_id):
+        return "parked"
+    await sessions.steer(db, org_id, session_id, {"waits_for": None})
+    return "queued"

@@ -1,0 +1,156 @@
+"""Servers on loopback that others are played by: one that says any bytes, and a small Linear."""
+
+import asyncio
+import json
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from outbound.linear import CREATE_ACTIVITY, CREATE_COMMENT, CREATE_ISSUE, UPDATE_SESSION
+
+SHORT = {
+    CREATE_ACTIVITY: "activity",
+    CREATE_COMMENT: "comment",
+    CREATE_ISSUE: "issue",
+    UPDATE_SESSION: "external_urls",
+}
+
+
+@dataclass
+class Asked:
+    """One request that a server got."""
+
+    method: str
+    path: str
+    headers: dict
+    body: bytes
+
+
+def reply(status=200, body=b"", **headers):
+    """The bytes of an answer; `_` in a header's name stands for `-`."""
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([f"HTTP/1.1 {status} Some", *lines, "", ""]).encode() + body
+
+
+@dataclass
+class Server:
+    """Answers with what `answer(asked)` gives: bytes, or an awaitable of bytes."""
+
+    answer: object
+    asked: list = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.port}"
+
+    async def serve(self, reader, writer):
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                first, *lines = head.split("\r\n")
+                method, path, _ = first.split(" ")
+                headers = {
+                    name.lower(): value
+                    for name, _, value in (line.partition(": ") for line in lines if line)
+                }
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                asked = Asked(method, path, headers, body)
+                self.asked.append(asked)
+                said = self.answer(asked)
+                writer.write(said if isinstance(said, bytes) else await said)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def running(server, **options):
+    """Listen on a free port of loopback around the body."""
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, **options)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+class FakeLinear(Server):
+    """Linear's GraphQL as far as the server uses it, with its answers to limits and known ids.
+
+    `said` are (kind, what) of all that was accepted, `tried` the ids of all that was asked.
+    `trouble` are answers to give first, one a request; None lets one through.
+    """
+
+    def __init__(self):
+        super().__init__(self._answer)
+        self.said = []
+        self.tried = []
+        self.trouble = []
+        self.known = set()
+        self.seconds = 0.0
+        self.at_once = 0
+        self.most_at_once_of_one = 0
+        self._busy = {}
+
+    async def _answer(self, asked):
+        request = json.loads(asked.body)
+        variables = request["variables"]
+        entity_id = variables.get("input", {}).get("id") or variables.get("id")
+        self.tried.append(entity_id)
+        self._busy[entity_id] = self._busy.get(entity_id, 0) + 1
+        self.most_at_once_of_one = max(self.most_at_once_of_one, self._busy[entity_id])
+        try:
+            await asyncio.sleep(self.seconds)
+            if self.trouble and (trouble := self.trouble.pop(0)) is not None:
+                return trouble
+            return self._do(request["query"], variables, entity_id)
+        finally:
+            self._busy[entity_id] -= 1
+
+    def _do(self, query, variables, entity_id):
+        kind = SHORT.get(query)
+        if kind is None:
+            return graphql({"done": {"team": {"id": "team-1"}}})
+        if kind != "external_urls":
+            assert re.fullmatch(r"[0-9a-f-]{14}4[0-9a-f-]{21}", entity_id), "no UUID of version 4"
+            if entity_id in self.known:
+                return known(entity_id)
+            self.known.add(entity_id)
+        self.said.append((kind, variables.get("input")))
+        return graphql({"done": {"success": True}})
+
+    def texts(self):
+        """What was said, as plain texts in order."""
+        return [
+            what.get("content", what).get("body") or what["content"].get("parameter")
+            for _, what in self.said
+        ]
+
+
+def graphql(data):
+    return reply(200, json.dumps({"data": data}).encode(), Content_Type="application/json")
+
+
+def graphql_error(message, status=200, code="INVALID_INPUT", **headers):
+    error = {"message": message, "extensions": {"code": code, "userPresentableMessage": message}}
+    return reply(status, json.dumps({"errors": [error], "data": None}).encode(), **headers)
+
+
+def known(entity_id):
+    """What Linear says to an id that it has already."""
+    error = {
+        "message": "conflict on insert of AgentActivity",
+        "extensions": {
+            "code": "INPUT_ERROR",
+            "userPresentableMessage": f"Entity AgentActivity with id {entity_id} already exists.",
+        },
+    }
+    return reply(200, json.dumps({"errors": [error], "data": None}).encode())
