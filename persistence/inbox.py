@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, select, text, tuple_, update
+from sqlalchemy import func, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
@@ -110,16 +110,3 @@ async def acknowledge(
         )
         .values(acknowledged_at=func.now())
     )
-
-
-async def unconfirmed(db: AsyncConnection, org_id: str, session_id: str) -> int:
-    """How many messages were offered as often as they may be and never acknowledged."""
-    counted = await db.scalar(
-        select(func.count()).where(
-            inbox_messages.c.org_id == org_id,
-            inbox_messages.c.session_id == session_id,
-            inbox_messages.c.acknowledged_at.is_(None),
-            inbox_messages.c.offers >= MOST_OFFERS,
-        )
-    )
-    return int(counted or 0)
