@@ -1,0 +1,56 @@
+"""The schema, once. `migrations/` says how it got there; a test proves that both agree.
+
+Every instant is `timestamptz` in the database's clock. A table that belongs to an organization
+names it first, and no query goes without it.
+"""
+
+from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
+from persistence.tables.counts import session_count_changes, session_counts
+from persistence.tables.fleet import service_pulse, workers
+from persistence.tables.ground import metadata
+from persistence.tables.happenings import audit_pending
+from persistence.tables.reports import (
+    activities,
+    completions,
+    inbox_messages,
+    prompts,
+    security_scans,
+    tool_errors,
+)
+from persistence.tables.sending import outbox
+from persistence.tables.tenants import (
+    org_webhook_secrets,
+    organizations,
+    projects,
+    workspace_mappings,
+)
+from persistence.tables.webhooks import webhook_deliveries, webhook_events
+from persistence.tables.work import session_nacks, sessions
+
+__all__ = [
+    "activities",
+    "api_keys",
+    "audit_pending",
+    "browser_sessions",
+    "completions",
+    "inbox_messages",
+    "m2m_clients",
+    "metadata",
+    "org_webhook_secrets",
+    "organizations",
+    "outbox",
+    "projects",
+    "prompts",
+    "security_scans",
+    "service_pulse",
+    "session_count_changes",
+    "session_counts",
+    "session_nacks",
+    "sessions",
+    "signing_keys",
+    "tool_errors",
+    "webhook_deliveries",
+    "webhook_events",
+    "workers",
+    "workspace_mappings",
+]

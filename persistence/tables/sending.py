@@ -1,0 +1,46 @@
+"""What goes out."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from persistence.tables.ground import born, instant, metadata
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("org_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("status", Text, nullable=False, server_default="waiting"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    born("next_try_at"),  # while it is `sending`: when its sender counts as gone
+    born(),
+    instant("sent_at"),
+    Column("last_error", Text),
+    ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
+)
+Index(
+    "outbox_order_idx",
+    outbox.c.org_id,
+    outbox.c.session_id,
+    outbox.c.id,
+    postgresql_where=text("status in ('waiting', 'sending')"),
+)
+Index(
+    "outbox_due_idx",
+    outbox.c.next_try_at,
+    outbox.c.id,
+    postgresql_where=text("status in ('waiting', 'sending')"),
+)

@@ -1,0 +1,85 @@
+"""Organizations, their projects, and which workspace is whose."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from persistence.tables.ground import born, metadata
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("max_attempts", Integer, nullable=False, server_default="5"),
+    # Whether a session's activities are shown to who holds its link and no credential.
+    Column("session_hash_links", Boolean, nullable=False, server_default=text("false")),
+    born(),
+)
+
+Index(
+    "organizations_hash_links_idx",
+    organizations.c.id,
+    postgresql_where=organizations.c.session_hash_links,
+)
+
+org_webhook_secrets = Table(
+    "org_webhook_secrets",
+    metadata,
+    Column("org_id", Text, ForeignKey("organizations.id"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("secret_encrypted", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("org_id", "provider"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("organizations.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("repository", Text),
+    Column("is_default", Boolean, nullable=False, server_default=text("false")),
+    born(),
+    UniqueConstraint("org_id", "slug"),
+)
+Index(
+    "projects_one_default_idx",
+    projects.c.org_id,
+    unique=True,
+    postgresql_where=projects.c.is_default,
+)
+
+workspace_mappings = Table(
+    "workspace_mappings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("organizations.id"), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("workspace_id", Text, nullable=False),
+    Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
+    # A shared mapping holds under the server's own webhook secret, the others under the
+    # organization's. Only a shared one keeps every other organization from the workspace.
+    Column("shared", Boolean, nullable=False),
+    born(),
+    UniqueConstraint("org_id", "provider", "workspace_id"),
+)
+Index(
+    "workspace_mappings_shared_idx",
+    workspace_mappings.c.provider,
+    workspace_mappings.c.workspace_id,
+    unique=True,
+    postgresql_where=workspace_mappings.c.shared,
+)
