@@ -40,7 +40,7 @@ dev: $(VENV)/.dev ## The same, started anew when the YAML or the code changes
 	@exec $(RUN) scripts/dev.py
 
 test: $(VENV)/.dev ## The tests, in under ten minutes
-	$(PYTEST) -m "not prove and not browser"
+	$(PYTEST) -n 4 --dist worksteal -m "not prove and not browser"
 
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth
 	PROVE_SHARE=$(SHARE) $(PYTEST) -m prove
