@@ -10,7 +10,7 @@ CASES ?= 5000
 SHARE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test prove browser bench check contract fuzz docs lock clean
+.PHONY: help setup run dev demo test prove browser bench check contract fuzz docs lock clean
 
 help: ## List the targets
 	@echo "Rensei server: make <target>"
@@ -41,6 +41,9 @@ dev: $(VENV)/.dev ## The same, started anew when the YAML or the code changes
 
 test: $(VENV)/.dev ## The tests, in under ten minutes
 	$(PYTEST) -n 4 --dist worksteal -m "not prove and not browser"
+
+demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and to kill; ARGS=--help
+	@exec $(RUN) -m demo $(ARGS)
 
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth
 	PROVE_SHARE=$(SHARE) $(PYTEST) -m prove
