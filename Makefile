@@ -8,6 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 BASE_URL ?= http://127.0.0.1:8080
 CASES ?= 5000
 SHARE ?= 1
+AT_ONCE ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run dev demo test prove browser bench check contract fuzz docs lock clean
@@ -45,8 +46,8 @@ test: $(VENV)/.dev ## The tests, in under ten minutes
 demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and to kill; ARGS=--help
 	@exec $(RUN) -m demo $(ARGS)
 
-prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth
-	PROVE_SHARE=$(SHARE) $(PYTEST) -m prove
+prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
+	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove
 
 browser: $(VENV)/.dev ## The pages in headless Chromium
 	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
