@@ -100,7 +100,16 @@ class Crew:
             (line for each in self.members for line in each.read()), key=lambda line: line.at
         )
         self.lines.extend(new)
+        for line in new:
+            if line.what == DELIVERED:
+                self._hand_over(line)
         return new
+
+    def _hand_over(self, line: Line) -> None:
+        """What one is given, nobody else works on any more, whether he knows it or not."""
+        for each in self.members:
+            if each.worker_id != line.worker:
+                each.holding.discard(line.session)
 
     def pick(self, chance: random.Random) -> Member | None:
         """One that has joined, is at work and does not stand still."""
