@@ -142,7 +142,8 @@ async def test_a_late_running_never_overwrites_the_real_provider_session(make):
     assert next_real.json()["session"]["providerSessionId"] == "prov-next"
 
 
-async def test_failure_5_a_report_after_a_stop_frees_the_slot_and_keeps_the_cost(make):
+@pytest.mark.parametrize("reported", ["finalizing", "completed", "failed", "stopped"])
+async def test_failure_5_a_report_after_a_stop_frees_the_slot_and_keeps_the_cost(make, reported):
     """clients.md 5: a stopped session stayed `finalizing`, and its slot stayed taken."""
     worker = await make.worker(capacity=1)
     session_id = await make.claimed(worker)
@@ -153,7 +154,7 @@ async def test_failure_5_a_report_after_a_stop_frees_the_slot_and_keeps_the_cost
     waiting = await make.session()
 
     full = await worker.client.get(f"/api/workers/{worker.id}/poll")
-    after = await report(worker, session_id, "finalizing", totalCostUsd=0.5)
+    after = await report(worker, session_id, reported, totalCostUsd=0.5)
     freed = await worker.client.get(f"/api/workers/{worker.id}/poll")
 
     assert full.json()["work"] == []
