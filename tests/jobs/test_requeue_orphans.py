@@ -132,6 +132,28 @@ async def test_the_last_owner_takes_a_waiting_session_back_with_its_next_call(
     assert await audit_log(of="session.taken_back") == [("session.taken_back", session_id)]
 
 
+async def test_the_activity_that_takes_a_session_back_is_stored_though_the_epoch_grows(
+    make, run_job
+):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await silence(make, worker, LEASE + 5)
+    await run_job(requeue_orphans)
+
+    answer = await worker.client.post(
+        f"/api/sessions/{session_id}/activity",
+        json={
+            "workerId": worker.id,
+            "leaseEpoch": 1,
+            "activity": {"type": "thought", "content": "still here"},
+        },
+    )
+
+    stored = await make.stored(session_id)
+    assert answer.status_code == 200
+    assert (stored.lease_epoch, stored.activity_count) == (2, 1)
+
+
 async def test_a_lost_session_refuses_every_worker_but_its_last_owner(make, run_job):
     worker, other = await make.worker(), await make.worker()
     session_id = await make.claimed(worker)
