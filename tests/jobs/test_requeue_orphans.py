@@ -154,6 +154,24 @@ async def test_the_activity_that_takes_a_session_back_is_stored_though_the_epoch
     assert (stored.lease_epoch, stored.activity_count) == (2, 1)
 
 
+async def test_an_attempt_that_is_over_takes_nothing_back(make, run_job):
+    """A process that hung since the first attempt wakes up while the second one is lost."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    for epoch in (1, 2):
+        await silence(make, worker, LEASE + 5)
+        await run_job(requeue_orphans)
+        answer = await worker.client.post(
+            f"/api/sessions/{session_id}/status",
+            json={"workerId": worker.id, "status": "running", "leaseEpoch": 1},
+        )
+        assert answer.status_code == (200 if epoch == 1 else 403)
+
+    stored = await make.stored(session_id)
+    assert (stored.status, stored.lease_epoch) == ("pending", 2)
+    assert "owned by another worker" in answer.json()["error"]
+
+
 async def test_a_lost_session_refuses_every_worker_but_its_last_owner(make, run_job):
     worker, other = await make.worker(), await make.worker()
     session_id = await make.claimed(worker)
