@@ -42,6 +42,7 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
         user.require_worker(worker_id)
     async with database.transaction() as db:
         session = await hold(db, user, id_, worker_id, body.get("leaseEpoch"))
+        await sessions.change(db, session.org_id, id_, {})
         stored = await completions.store(
             db,
             session.org_id,

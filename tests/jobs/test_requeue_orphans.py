@@ -216,15 +216,17 @@ async def test_a_covering_heartbeat_keeps_sessions_nobody_calls_about(make, run_
 
 async def test_a_call_about_a_session_keeps_it_without_any_heartbeat(make, run_job):
     worker = await make.worker()
-    kept, read, lost = [await make.claimed(worker) for _ in range(3)]
+    kept, read, told, lost = [await make.claimed(worker) for _ in range(4)]
     await silence(make, worker, LEASE + 5)
 
     await running(worker, kept)
+    await worker.client.post(f"/api/sessions/{told}/completion", json={"summary": "done"})
     await worker.client.get(f"/api/sessions/{read}/status")
     await run_job(requeue_orphans)
 
     assert (await make.stored(kept)).status == "running"
     assert (await make.stored(read)).status == "claimed"
+    assert (await make.stored(told)).status == "claimed"
     assert (await make.stored(lost)).status == "pending"
 
 
