@@ -48,9 +48,7 @@ async def test_failure_13_every_instant_is_in_milliseconds_of_now(make):
 
     (work,) = (await worker.client.get(f"/api/workers/{worker.id}/poll")).json()["work"]
     state = (await worker.client.get(f"/api/sessions/{session_id}/status")).json()
-    beat = await worker.client.post(
-        f"/api/workers/{worker.id}/heartbeat", json={"activeCount": 1}
-    )
+    beat = await worker.client.post(f"/api/workers/{worker.id}/heartbeat", json={"activeCount": 1})
     listed = (await make.org.get("/api/public/sessions")).json()["sessions"]
 
     instants = [state[name] for name in ("createdAt", "updatedAt", "queuedAt", "claimedAt")]
