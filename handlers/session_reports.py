@@ -17,12 +17,12 @@ from services.ownership import hold
 async def post_session_activity(id_: str, body: dict[str, Any], user: Principal) -> Reply:
     """Store one step of the agent, in one round trip for the worker that holds the session."""
     user.require_worker(body["workerId"])
-    stored = await _store(id_, body, user)
+    stored = await _store(id_, body, user, body.get("leaseEpoch"))
     if stored is None:
         # Either a lost session comes back to its last owner with this call, or this refuses.
         async with database.transaction() as db:
-            await hold(db, user, id_, body["workerId"], body.get("leaseEpoch"))
-        stored = await _store(id_, body, user)
+            session = await hold(db, user, id_, body["workerId"], body.get("leaseEpoch"))
+        stored = await _store(id_, body, user, session.lease_epoch)
     session_news.tell_soon(str(user.org_id), id_)
     provider_session_id = stored.provider_session_id if stored else None
     target = tracker_messages.agent_session_of(id_, provider_session_id) or id_
@@ -42,6 +42,7 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
         user.require_worker(worker_id)
     async with database.transaction() as db:
         session = await hold(db, user, id_, worker_id, body.get("leaseEpoch"))
+        await sessions.change(db, session.org_id, id_, {})
         stored = await completions.store(
             db,
             session.org_id,
@@ -157,7 +158,7 @@ async def post_external_urls(id_: str, body: dict[str, Any], user: Principal) ->
 
 
 async def _store(
-    session_id: str, body: dict[str, Any], user: Principal
+    session_id: str, body: dict[str, Any], user: Principal, lease_epoch: int | None
 ) -> activities.Stored | None:
     activity = body["activity"]
     has_credential = tracker.has_credential(str(user.org_id))
@@ -167,7 +168,7 @@ async def _store(
         session_id,
         body["workerId"],
         str(user.registration_id),
-        body.get("leaseEpoch"),
+        lease_epoch,
         activity,
         _digest(body) if repeatable else None,
         told=tracker_messages.activity(activity) if has_credential else None,

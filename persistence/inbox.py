@@ -91,6 +91,20 @@ async def offer(org_id: str, worker_id: str, fresh: Sequence[str]) -> Sequence[A
     return sorted(rows, key=lambda row: (row.lane == "normal", row.ms, row.seq))
 
 
+async def withdraw_stops(db: AsyncConnection, org_id: str, session_id: str) -> None:
+    """Offer no stop any more: the attempt that it was meant for is over."""
+    await db.execute(
+        update(inbox_messages)
+        .where(
+            inbox_messages.c.org_id == org_id,
+            inbox_messages.c.session_id == session_id,
+            inbox_messages.c.type == "stop",
+            inbox_messages.c.acknowledged_at.is_(None),
+        )
+        .values(acknowledged_at=func.now())
+    )
+
+
 async def acknowledge(
     db: AsyncConnection, org_id: str, session_id: str, message_ids: Iterable[str]
 ) -> None:

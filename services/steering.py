@@ -64,6 +64,7 @@ async def _queue_again(
     db: AsyncConnection, session: Any, text: str, actor: Principal | None
 ) -> Any:
     work = {**session.work, "prompt": text}
+    await inbox.withdraw_stops(db, session.org_id, session.id)
     await sessions.steer(
         db,
         session.org_id,

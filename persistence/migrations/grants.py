@@ -48,7 +48,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "sessions": "select, insert, update",
         "session_counts": "select, insert, update",
         "session_count_changes": "select, insert, update, delete",
-        "inbox_messages": "select, insert",
+        "inbox_messages": "select, insert, update",
         "prompts": "select, insert",
         "service_pulse": "select",
         "outbox": "select, insert, update",

@@ -223,6 +223,24 @@ async def test_a_stop_is_seen_by_the_worker_and_ends_with_its_last_report(make, 
     assert await audit_log(of="session.stopped") == [("session.stopped", session_id)]
 
 
+async def test_a_stop_that_was_never_acknowledged_does_not_stop_the_next_attempt(make):
+    """Real clients see the status, end their agent, and acknowledge no message."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await report(worker, session_id, "running")
+    await prompt(make, session_id, "Also the refunds")
+    await stop(make, session_id)
+    await report(worker, session_id, "finalizing")
+
+    await prompt(make, session_id, "Go on after all")
+    again = (await poll(worker))["claimedSessionIds"]
+    await report(worker, session_id, "running")
+    messages = (await poll(worker))["inboxMessages"][session_id]
+
+    assert again == [session_id]
+    assert [message["payload"] for message in messages] == ["Also the refunds"]
+
+
 async def test_stopping_twice_is_stopping_once_and_an_ended_session_is_409(make, audit_log):
     worker = await make.worker()
     done = await make.claimed(worker)

@@ -132,6 +132,46 @@ async def test_the_last_owner_takes_a_waiting_session_back_with_its_next_call(
     assert await audit_log(of="session.taken_back") == [("session.taken_back", session_id)]
 
 
+async def test_the_activity_that_takes_a_session_back_is_stored_though_the_epoch_grows(
+    make, run_job
+):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await silence(make, worker, LEASE + 5)
+    await run_job(requeue_orphans)
+
+    answer = await worker.client.post(
+        f"/api/sessions/{session_id}/activity",
+        json={
+            "workerId": worker.id,
+            "leaseEpoch": 1,
+            "activity": {"type": "thought", "content": "still here"},
+        },
+    )
+
+    stored = await make.stored(session_id)
+    assert answer.status_code == 200
+    assert (stored.lease_epoch, stored.activity_count) == (2, 1)
+
+
+async def test_an_attempt_that_is_over_takes_nothing_back(make, run_job):
+    """A process that hung since the first attempt wakes up while the second one is lost."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    for epoch in (1, 2):
+        await silence(make, worker, LEASE + 5)
+        await run_job(requeue_orphans)
+        answer = await worker.client.post(
+            f"/api/sessions/{session_id}/status",
+            json={"workerId": worker.id, "status": "running", "leaseEpoch": 1},
+        )
+        assert answer.status_code == (200 if epoch == 1 else 403)
+
+    stored = await make.stored(session_id)
+    assert (stored.status, stored.lease_epoch) == ("pending", 2)
+    assert "owned by another worker" in answer.json()["error"]
+
+
 async def test_a_lost_session_refuses_every_worker_but_its_last_owner(make, run_job):
     worker, other = await make.worker(), await make.worker()
     session_id = await make.claimed(worker)
@@ -176,15 +216,17 @@ async def test_a_covering_heartbeat_keeps_sessions_nobody_calls_about(make, run_
 
 async def test_a_call_about_a_session_keeps_it_without_any_heartbeat(make, run_job):
     worker = await make.worker()
-    kept, read, lost = [await make.claimed(worker) for _ in range(3)]
+    kept, read, told, lost = [await make.claimed(worker) for _ in range(4)]
     await silence(make, worker, LEASE + 5)
 
     await running(worker, kept)
+    await worker.client.post(f"/api/sessions/{told}/completion", json={"summary": "done"})
     await worker.client.get(f"/api/sessions/{read}/status")
     await run_job(requeue_orphans)
 
     assert (await make.stored(kept)).status == "running"
     assert (await make.stored(read)).status == "claimed"
+    assert (await make.stored(told)).status == "claimed"
     assert (await make.stored(lost)).status == "pending"
 
 
