@@ -513,7 +513,7 @@ async def test_ten_sessions_at_once_never_share_a_file(make):
     worker = await make.worker(capacity=10)
     sessions = [await make.claimed(worker) for _ in range(10)]
     files = [f"src/{number}.py" for number in range(30)]
-    for turn in range(5):
+    for turn in range(3):
         # Each wants twenty of the thirty, every second one in the opposite order.
         wants = [
             (files * 2)[3 * number : 3 * number + 20][:: (-1) ** number]
@@ -560,7 +560,7 @@ async def test_a_session_that_ends_while_it_reserves_keeps_nothing(make):
 
 async def test_sessions_that_end_together_and_sessions_that_want_their_files_get_by(make):
     """A good-bye ends several at once; none of those who want the files waits in a circle."""
-    for _ in range(5):
+    for _ in range(2):
         leaving, staying = await make.worker(capacity=5), await make.worker(capacity=10)
         ending = [await make.claimed(leaving) for _ in range(5)]
         wanting = [await make.claimed(staying) for _ in range(5)]
