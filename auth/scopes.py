@@ -18,6 +18,7 @@ WORKERS: Final = frozenset({Kind.RUNTIME, Kind.PROJECT_KEY, Kind.ORG_KEY})
 KEYS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY})
 REGISTRARS: Final = KEYS | {Kind.COOKIE}
 READERS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
+ORG_PROGRAMS: Final = frozenset({Kind.ORG_KEY, Kind.M2M})
 MANAGERS: Final = frozenset({Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
 MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
 SYSTEM: Final = frozenset({Kind.SYSTEM})
@@ -60,6 +61,14 @@ RULES: Final[dict[str, Rule]] = {
     "postSecurityScan": Rule("worker:session", WORKERS),
     "nackSession": Rule("worker:session", WORKERS),
     "postExternalUrls": Rule("worker:session", WORKERS),
+    "reserveFiles": Rule("worker:session", WORKERS),
+    "releaseFiles": Rule("worker:session", WORKERS),
+    "releaseAllFiles": Rule("worker:session", WORKERS),
+    "checkFileConflicts": Rule("worker:session", WORKERS),
+    "postFileConflictCheck": Rule("worker:session", WORKERS),
+    "listDaemonMutations": Rule("*", ORG_PROGRAMS),
+    "enqueueDaemonMutation": Rule("*", ORG_PROGRAMS),
+    "cancelDaemonMutation": Rule("*", ORG_PROGRAMS),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),

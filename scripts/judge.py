@@ -57,6 +57,7 @@ MAKERS: Final[Mapping[str, tuple[str, str]]] = {
     "createWorkspaceMapping": ("mappingId", "mapping.id"),
     "createOrganization": ("orgId", "organization.id"),
     "workersRegister": ("id", "workerId"),
+    "enqueueDaemonMutation": ("mutationId", "mutation.id"),
 }
 """operationId -> the path parameter that what it makes goes by, and where the answer tells it.
 Whatever is not named here is made by somebody else, and left alone."""

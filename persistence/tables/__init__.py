@@ -6,9 +6,11 @@ names it first, and no query goes without it.
 
 from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
 from persistence.tables.counts import session_count_changes, session_counts
+from persistence.tables.files import file_reservations
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
+from persistence.tables.hosts import mutations, worker_hosts
 from persistence.tables.reports import (
     activities,
     completions,
@@ -33,9 +35,11 @@ __all__ = [
     "audit_pending",
     "browser_sessions",
     "completions",
+    "file_reservations",
     "inbox_messages",
     "m2m_clients",
     "metadata",
+    "mutations",
     "org_webhook_secrets",
     "organizations",
     "outbox",
@@ -51,6 +55,7 @@ __all__ = [
     "tool_errors",
     "webhook_deliveries",
     "webhook_events",
+    "worker_hosts",
     "workers",
     "workspace_mappings",
 ]

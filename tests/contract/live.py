@@ -212,6 +212,25 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             )
         _insert(
             db,
+            "worker_hosts",
+            id=EXAMPLE["worker_host"],
+            registration_id=KEYS_IN_USE[1],
+            machine_id="c41f",
+            hostname="forge-08",
+            **org,
+        )
+        _insert(
+            db,
+            "mutations",
+            id=EXAMPLE["mutation"],
+            host_id=EXAMPLE["worker_host"],
+            op="project.remove",
+            params='{"id": "proj_7kq2"}',
+            requested_by=EXAMPLE["key"],
+            **org,
+        )
+        _insert(
+            db,
             "workspace_mappings",
             id=EXAMPLE["mapping"],
             provider="linear",

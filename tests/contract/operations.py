@@ -33,6 +33,8 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "issue": "b1d2",
     "key": "key_7b1",
     "mapping": "map_5e1f",
+    "worker_host": "host_forge07",
+    "mutation": "mut_52",
     "workspace": "lin_demo",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
@@ -125,6 +127,13 @@ def shape(answer: httpx.Response, *ids: str) -> tuple[int, str]:
 FLAGGED: Final[Mapping[str, str]] = {"transferOwnership": "transferred", "claimSession": "claimed"}
 """Operations that say no with 200 and a false member, since clients take any other status for a
 failure of the call: operation -> member."""
+
+
+OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
+    ("cancelDaemonMutation", "409"): "MutationNotCancelled"
+}
+"""(operation, status) whose refusal has members of its own, which clients read, beside `error`:
+-> the schema."""
 
 
 def refuses(operation: Operation, answer: httpx.Response, *statuses: int) -> bool:

@@ -37,6 +37,8 @@ NOWHERE: Final = {
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
+    "worker_host": "host_ffffffffffffffff",
+    "mutation": "mut_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -92,6 +94,19 @@ class World:
             },
         )
         assert mapping.status_code == 201, mapping.text
+        # Of a machine whose worker sends no heartbeat, so that the mutation stays to be cancelled.
+        host = await maker.worker(
+            world.registrar, projectId=project_id, machineId=secrets.token_hex(8)
+        )
+        mutation = await maker.org.post(
+            "/api/daemon/mutations",
+            json={
+                "workerHostId": host.answer["workerHostId"],
+                "op": "project.remove",
+                "params": {"id": project_id},
+            },
+        )
+        assert mutation.status_code == 201, mutation.text
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -103,6 +118,8 @@ class World:
             "finished_session": await maker.session(project_id, status="completed"),
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
+            "worker_host": host.answer["workerHostId"],
+            "mutation": mutation.json()["mutation"]["id"],
             "workspace": f"lin-{secrets.token_hex(4)}",
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
