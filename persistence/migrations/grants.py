@@ -52,7 +52,6 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "session_counts": "select, insert, update",
         "session_count_changes": "select, insert, update, delete",
         "inbox_messages": "select, insert, update",
-        "inbox_messages": "select, insert",
         "file_reservations": "select, delete",
         "prompts": "select, insert",
         "service_pulse": "select",
