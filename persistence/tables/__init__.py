@@ -9,6 +9,7 @@ from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
+from persistence.tables.recovery import recovery_packets
 from persistence.tables.reports import (
     activities,
     completions,
@@ -41,6 +42,7 @@ __all__ = [
     "outbox",
     "projects",
     "prompts",
+    "recovery_packets",
     "security_scans",
     "service_pulse",
     "session_count_changes",

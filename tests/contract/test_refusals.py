@@ -272,7 +272,16 @@ async def test_no_answer_tells_of_another_organization(operation, kind, world, e
     if kind in OF_A_PROJECT
     for part in parts(
         o,
-        ("project", "worker", "daemon", "session", "public_session", "finished_session", "mapping"),
+        (
+            "project",
+            "worker",
+            "daemon",
+            "session",
+            "public_session",
+            "waiting_session",
+            "finished_session",
+            "mapping",
+        ),
     )
 )
 async def test_a_thing_of_another_project_is_as_good_as_none(
