@@ -132,6 +132,16 @@ async def _cookie(request: RequestView, value: str) -> Principal:
     return principal_of_key(row, Kind.COOKIE)
 
 
+def require_own_page(request: RequestView) -> None:
+    """Refuse what another site's page asks with the browser's cookie, where the method does not
+    tell that something changes; browsers send one of these headers, and other programs neither."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if origin is not None:
+        _require_own_origin(origin)
+    elif site not in {None, "same-origin", "none"}:
+        raise Forbidden("A change made with the cookie must come from the server's own pages")
+
+
 def _require_own_origin(origin: str | None) -> None:
     own = settings.current().own_address
     if origin is None or _origin(origin) != _origin(own):

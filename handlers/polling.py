@@ -4,12 +4,14 @@ import asyncio
 from typing import Any
 
 import settings
+from domain.errors import NotFound
 from domain.principal import Principal
 from domain.times import epoch_ms
 from handlers.replies import Reply
-from persistence import inbox, queue
+from persistence import database, inbox, queue, recovery, sessions
+from persistence.ephemeral import session_news
 from services import work_bell
-from services.ownership import no_such_worker
+from services.ownership import credential_ended, no_such_worker
 
 
 async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
@@ -29,8 +31,10 @@ async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
         if claimed or messages or bell.ending or clock() >= until:
             break
         await bell.wait(org_id, rows[0].own_project_id, until - clock())
+    for row in claimed:
+        session_news.tell_surely(org_id, row.session_id)
     return {
-        "work": [queued_work(row, org_id) for row in claimed],
+        "work": [queued_work(row, org_id, row) for row in claimed],
         "inboxMessages": messages,
         "hasInboxMessages": bool(messages),
         "preClaimed": bool(claimed),
@@ -66,9 +70,38 @@ def inbox_message(row: Any) -> dict[str, Any]:
     }
 
 
-def queued_work(session: Any, org_id: str) -> dict[str, Any]:
-    """The contract's QueuedWork: what came with the session, completed with what is stored."""
+async def get_daemon_session_detail(id_: str, user: Principal, request: Any) -> Reply:
+    """Read what waits in the queue, without claiming it."""
+    session = await sessions.read(user, id_)
+    if not session.alive:
+        raise credential_ended()
+    if session.id is None or session.status != "pending" or session.waits_for is not None:
+        raise NotFound("Session is not in the queue")
+    async with database.statement() as db:
+        packet = await recovery.riding(db, session)
+    _, _, bearer = request.headers["authorization"].partition(" ")
+    return (
+        {
+            **queued_work(session, session.org_id, packet),
+            "platformUrl": settings.current().own_address,
+            "authToken": bearer.strip(),
+        },
+        200,
+        {"Cache-Control": "no-store"},
+    )
+
+
+def queued_work(session: Any, org_id: str, packet: Any) -> dict[str, Any]:
+    """The contract's QueuedWork: what came with the session, completed with what is stored.
+
+    `packet` is the recovery packet that rides with it: a row of `recovery_for`, or None.
+    """
+    recovered = packet is not None and packet.recovery_packet_id is not None
+    texts = [session.work.get("memoryBlock"), packet.recovery_text] if recovered else []
+    texts = [each for each in texts if isinstance(each, str) and each]
     optional = {
+        "recoveryPacketId": packet.recovery_packet_id if recovered else None,
+        "memoryBlock": "\n\n".join(texts),
         "projectName": session.project_name,
         "providerSessionId": session.provider_session_id,
         "title": session.issue_title,

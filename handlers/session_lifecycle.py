@@ -8,7 +8,7 @@ from domain.session_states import ENDED, Step, pending_reason, step
 from domain.times import epoch_ms, epoch_ms_or_none
 from handlers.replies import Reply
 from persistence import audit, database, leases, sessions
-from persistence.ephemeral import nudges
+from persistence.ephemeral import nudges, session_news
 from services import tracker
 from services.ownership import credential_ended, hold
 
@@ -50,6 +50,8 @@ async def update_session_status(id_: str, body: dict[str, Any], user: Principal)
             )
         if what is Step.MOVE and session.status in ENDED:
             await tracker.close(db, session)
+    if what is Step.MOVE:
+        session_news.tell_surely(session.org_id, id_)
     if what is Step.MOVE and session.status in ENDED:
         await nudges.try_nudge(nudges.PARKED)
         await nudges.try_nudge(nudges.OUTBOX)
@@ -61,6 +63,7 @@ def _moved(body: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {"status": body["status"]}
     if body["status"] in ENDED:
         values |= {"slot_worker_id": None, "finished_at": database.NOW, "holds_issue": False}
+        values |= {"recovery_packet_id": None}
     if body["status"] == "failed":
         message = body.get("error", {}).get("message") or body.get("reason")
         values["failure_reason"] = message or "the worker gave no reason"

@@ -22,7 +22,9 @@ from persistence import (
     projects,
     workers,
 )
-from persistence.ephemeral import nudges
+from persistence.ephemeral import nudges, session_news
+from persistence.recovery import Interrupted
+from services import recovery
 from services.ownership import no_such_worker
 
 RUNTIME_TOKEN_SECONDS = 3600
@@ -122,10 +124,19 @@ async def deregister_worker(id_: str, user: Principal) -> Reply:
         worker = await workers.leave(db, org_id, id_, str(user.registration_id))
         if worker is None:
             raise await no_such_worker(user, id_)
-        returned = await handover.give_back_all(db, org_id, id_)
+        held = await handover.give_back_all(db, org_id, id_)
+        returned = [session.id for session in held]
+        begun = [
+            Interrupted(org_id, session.id, id_, session.status)
+            for session in held
+            if session.status != "claimed" or session.confirmed
+        ]
+        await recovery.keep(db, begun, recovery.WORKER_LEFT, actor=user)
         await audit.append(
             db, org_id, user, "worker.deregistered", ("worker", id_), {"sessions": returned}
         )
+    for session_id in returned:
+        session_news.tell_surely(org_id, session_id)
     await nudges.try_nudge(nudges.work(org_id, worker.project_id))
     return {"deregistered": True, "unclaimedSessions": returned}, 200
 

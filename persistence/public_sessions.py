@@ -1,10 +1,11 @@
 """Sessions as people and programs see them."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.inbox import MOST_OFFERS
 from persistence.paging import Page, page
 from persistence.tables import sessions, workers
 
@@ -56,6 +57,23 @@ async def list_page(
     )
 
 
+MOST_UNCONFIRMED: Final = 20
+UNCONFIRMED: Final[ColumnElement[Any]] = literal_column(f"""(
+with latest as (
+  select * from inbox_messages u
+   where u.org_id = sessions.org_id and u.session_id = sessions.id
+     and u.acknowledged_at is null and u.offers >= {MOST_OFFERS}
+   order by u.ms desc, u.seq desc limit {MOST_UNCONFIRMED}
+)
+select json_agg(json_build_object(
+         'id', m.ms || '-' || m.seq, 'type', m.type, 'text', left(m.payload, 2000),
+         'createdAt', to_char(m.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       ) order by m.ms, m.seq)
+  from latest m
+)""")
+"""The latest messages that were offered as often as they are and never confirmed, oldest first."""
+
+
 async def find(
     db: AsyncConnection, org_id: str, projects: frozenset[str] | None, public_id: str
 ) -> Row[Any] | None:
@@ -68,6 +86,7 @@ async def find(
         sessions.c.output_tokens,
         sessions.c.failure_reason,
         sessions.c.external_urls,
+        UNCONFIRMED.label("unconfirmed"),
     )
     query = _visible(detail, org_id, projects).where(sessions.c.public_id == public_id)
     found: Row[Any] | None = (await db.execute(query)).one_or_none()

@@ -8,7 +8,9 @@ from persistence import database
 MOST_PER_POLL: Final = 5
 
 CLAIM: Final = """
-select * from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(lease)s)
+select *
+  from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(lease)s) c
+  left join lateral recovery_for(%(org)s, c.session_id) r on true
 """
 
 

@@ -117,6 +117,7 @@ async def stop(db: AsyncConnection, session: Any, *, actor: Principal | None) ->
             "lost_by_worker_id": None,
             "lost_status": None,
             "lost_at": None,
+            "recovery_packet_id": None,
         },
     )
     await audit.append(

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.client import Client
+from tests.client import BASE_URL, Client
 
 _numbers = itertools.count(1)
 
@@ -123,6 +123,21 @@ class Maker:
         answer = await worker.client.get(f"/api/workers/{worker.id}/poll")
         assert session_id in answer.json()["claimedSessionIds"], answer.text
         return session_id
+
+    async def browser(self, key: str | None = None) -> Client:
+        """The browser of whoever has this key, on the server's own pages."""
+        opened = await self.client(key or self.org_key).post("/api/auth/session")
+        assert opened.status_code == 201, opened.text
+        cookie = f"wos-session={opened.cookies['wos-session']}"
+        return self.client(headers={"Cookie": cookie, "Origin": BASE_URL})
+
+    async def recovery_packet(self, session_id: str, **context: Any) -> dict[str, Any]:
+        """A recovery packet, made by a person."""
+        made = await (await self.browser()).post(
+            f"/api/sessions/{session_id}/recovery-packet", json={"agentId": "agent-1", **context}
+        )
+        assert made.status_code == 201, made.text
+        return dict(made.json())
 
     async def stored(self, session_id: str) -> Any:
         """The session's row as it is now."""

@@ -35,15 +35,23 @@ def tell_soon(org_id: str, session_id: str) -> None:
     At most one PUBLISH, and none for a session that nobody follows: who is listened to is asked
     once a second at the most. Where Redis is away, nobody is told.
     """
-    global _telling
-    if store.current() is None:
-        return
     name = channel(org_id, session_id)
     if name in _listened_to:
-        _due.add(name)
-    elif _asked_at + ASKED_SECONDS > time.monotonic():
-        return
-    if _telling is None or _telling.done():
+        tell_surely(org_id, session_id)
+    elif _asked_at + ASKED_SECONDS <= time.monotonic():
+        _start()
+
+
+def tell_surely(org_id: str, session_id: str) -> None:
+    """The same for what is rare, such as a new status: one PUBLISH, whoever listens."""
+    if store.current() is not None:
+        _due.add(channel(org_id, session_id))
+        _start()
+
+
+def _start() -> None:
+    global _telling
+    if store.current() is not None and (_telling is None or _telling.done()):
         _telling = asyncio.create_task(_tell())
 
 

@@ -11,6 +11,7 @@ from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
 from persistence.tables.hosts import mutations, worker_hosts
+from persistence.tables.recovery import recovery_packets
 from persistence.tables.reports import (
     activities,
     completions,
@@ -45,6 +46,7 @@ __all__ = [
     "outbox",
     "projects",
     "prompts",
+    "recovery_packets",
     "security_scans",
     "service_pulse",
     "session_count_changes",

@@ -71,6 +71,8 @@ sessions = Table(
     Column("tool_call_count", Integer, nullable=False, server_default="0"),  # of that tool in a row
     Column("external_urls", JSONB, nullable=False, server_default="[]"),
     Column("correlation_id", Text),
+    # Of the packet that rides to the next worker, until a worker brings the session to an end.
+    Column("recovery_packet_id", Text),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("org_id", "public_id"),
 )

@@ -198,6 +198,32 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             status="completed",
             **of_project,
         )
+        # The last of the queue, so that no poll takes it away.
+        _insert(
+            db,
+            "sessions",
+            id=EXAMPLE["waiting_session"],
+            public_id="3c5d9a7041f24e6b",
+            issue_id="b1d4",
+            issue_identifier="ENG-206",
+            work_type="development",
+            priority=9,
+            **of_project,
+        )
+        _insert(
+            db,
+            "recovery_packets",
+            session_id=EXAMPLE["session"],
+            number=1,
+            id="rp_04c1d2e3f4a5b6c7",
+            chain_id="rc_7f0c3a529d1e4b7e",
+            tier="minimal",
+            token_estimate=3,
+            data="{}",
+            content_hash=fingerprint("{}"),
+            text="Go on.",
+            **org,
+        )
         for number in range(waiting):
             _insert(
                 db,

@@ -29,6 +29,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "daemon": "wkr_3e91b0c27a5d48f6",
     "session": "7f0c3a52-9d1e-4b7e-8a61-0b2f6a1d4c90",
     "public_session": "e55f6a1f79dd4a85",
+    "waiting_session": "3c5d9a70-41f2-4e6b-b0a8-52d7e9f1c684",
     "finished_session": "0b1f6c2e-58c4-4f0e-9b1d-6a8f1c2d3e4f",
     "issue": "b1d2",
     "key": "key_7b1",
@@ -124,9 +125,13 @@ def shape(answer: httpx.Response, *ids: str) -> tuple[int, str]:
     return answer.status_code, re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text)
 
 
-FLAGGED: Final[Mapping[str, str]] = {"transferOwnership": "transferred", "claimSession": "claimed"}
-"""Operations that say no with 200 and a false member, since clients take any other status for a
-failure of the call: operation -> member."""
+FLAGGED: Final[Mapping[str, str]] = {
+    "transferOwnership": "transferred",
+    "claimSession": "claimed",
+    "getRecoveryChain": "totalPackets",
+}
+"""Operations that say no with 200 and a member that is false or 0, since clients take any other
+status for a failure of the call: operation -> member."""
 
 
 OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
@@ -139,5 +144,5 @@ OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
 def refuses(operation: Operation, answer: httpx.Response, *statuses: int) -> bool:
     """Whether an answer says no: by one of the statuses, or by its flag where it has one."""
     if operation.id in FLAGGED and answer.status_code == 200:
-        return answer.json()[FLAGGED[operation.id]] is False
+        return not answer.json()[FLAGGED[operation.id]]
     return answer.status_code in statuses

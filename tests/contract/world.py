@@ -34,6 +34,7 @@ NOWHERE: Final = {
     "daemon": "wkr_ffffffffffffffff",
     "session": "ses-ffffffffffffffff",
     "public_session": "ffffffffffffffff",
+    "waiting_session": "ses-dddddddddddddddd",
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
@@ -84,6 +85,7 @@ class World:
         worker = await maker.worker(world.registrar, projectId=project_id)
         world.runtime_token = worker.answer["runtimeToken"]
         session_id = await maker.claimed(worker, project_id=project_id)
+        await maker.recovery_packet(session_id)
         m2m_client = await world.m2m_client(["*"])
         mapping = await maker.org.post(
             f"/api/org/{maker.org_id}/workspaces",
@@ -115,6 +117,7 @@ class World:
             "session": session_id,
             "public_session": (await maker.stored(session_id)).public_id,
             "issue": (await maker.stored(session_id)).issue_id,
+            "waiting_session": await maker.session(project_id),
             "finished_session": await maker.session(project_id, status="completed"),
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],

@@ -15,6 +15,7 @@ import uvicorn
 
 from auth.schemes import COOKIE
 from handlers import event_stream, session_stream
+from jobs.requeue_orphans import requeue_orphans
 from persistence.ephemeral import store
 from services import session_watch
 from settings import PROJECT
@@ -207,6 +208,62 @@ async def test_a_posted_activity_arrives_at_once(make, address):
             delays.append(time.perf_counter() - began)
 
     assert sorted(delays)[10] < 0.4
+
+
+async def test_a_new_status_arrives_at_once(make, address, run_job, monkeypatch):
+    """By the nudge alone: the look that would find it is an hour away."""
+    monkeypatch.setattr(session_watch, "LOOK_SECONDS", 3600)
+    worker, other = await make.worker(), await make.worker()
+    session_id = await make.session()
+    public_id = (await make.stored(session_id)).public_id
+    await make.owner.execute(
+        "insert into service_pulse (one, alive_since) values (true, now() - interval '1 hour')"
+        " on conflict (one) do update"
+        " set alive_since = now() - interval '1 hour', last_pulse_at = now()"
+    )
+
+    async def claimed_by(poller):
+        answer = await poller.client.get(f"/api/workers/{poller.id}/poll")
+        assert answer.json()["claimedSessionIds"] == [session_id]
+
+    async def silent():
+        await make.owner.execute(
+            "update workers set last_heartbeat_at = now() - interval '1 hour',"
+            " covered_at = now() - interval '1 hour' where id = %s",
+            (worker.id,),
+        )
+        await make.owner.execute(
+            "update sessions set last_call_at = now() - interval '1 hour'"
+            " where org_id = %s and id = %s",
+            (make.org_id, session_id),
+        )
+        assert await run_job(requeue_orphans) >= 1
+
+    steps = [
+        ("working", lambda: claimed_by(worker)),
+        ("queued", silent),
+        ("working", lambda: claimed_by(other)),
+        ("queued", lambda: other.client.delete(f"/api/workers/{other.id}")),
+        ("stopped", lambda: make.org.post(f"/api/public/sessions/{public_id}/stop")),
+    ]
+    async with following(address, make.org, session_id) as stream:
+        assert await stream.next() == ("status", {"status": "queued"}, None)
+        await asyncio.sleep(0.3)  # the subscription follows within a quarter of a second
+        for status, step in steps:
+            await step()
+            assert await stream.next(2) == ("status", {"status": status}, None)
+
+
+async def test_the_end_that_a_worker_reports_arrives_at_once(make, address, monkeypatch):
+    monkeypatch.setattr(session_watch, "LOOK_SECONDS", 3600)
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    async with following(address, make.org, session_id) as stream:
+        await stream.next()
+        await asyncio.sleep(0.3)  # the subscription follows within a quarter of a second
+        await report(worker, session_id, "completed")
+
+        assert await stream.next(2) == ("status", {"status": "completed"}, None)
 
 
 async def test_many_streams_of_many_sessions_share_one_subscription(make, address):

@@ -302,6 +302,66 @@ async def test_after_five_lost_leases_a_session_fails_with_the_reason(make, run_
     assert await audit_log(of="session.failed") == [("session.failed", session_id)]
 
 
+async def test_a_session_that_fails_by_its_last_lost_lease_is_closed_in_linear(
+    make, run_job, linear
+):
+    await make.org.patch(f"/api/org/{make.org_id}/settings", json={"maxAttempts": 2})
+    session_id = await make.session()
+
+    async def told():
+        found = await make.owner.execute(
+            "select session_id, kind, payload from outbox where org_id = %s", (make.org_id,)
+        )
+        return [tuple(row) for row in await found.fetchall()]
+
+    async def lose():
+        worker = await make.worker()
+        assert await poll(worker) == [session_id]
+        await silence(make, worker, LEASE + 5)
+        await run_job(requeue_orphans)
+
+    await lose()
+    after_one = await told()
+    await lose()
+    await run_job(requeue_orphans)
+
+    assert after_one == []
+    body = "The session failed: its worker fell silent 2 times"
+    content = {"content": {"type": "response", "body": body}}
+    assert await told() == [(session_id, "activity", content)]
+
+
+async def test_more_leases_than_a_round_takes_end_in_one_run(make, run_job, monkeypatch):
+    from persistence import leases
+
+    monkeypatch.setattr(leases, "MOST_AT_ONCE", 2)
+    worker = await make.worker()
+    held = [await make.claimed(worker) for _ in range(5)]
+    await silence(make, worker, LEASE + 5)
+
+    await run_job(requeue_orphans)
+
+    assert {(await make.stored(each)).status for each in held} == {"pending"}
+
+
+async def test_a_session_that_a_call_is_about_right_now_is_left_to_it(make, run_job, owner, stores):
+    import psycopg
+
+    worker = await make.worker()
+    called, quiet = [await make.claimed(worker) for _ in range(2)]
+    await silence(make, worker, LEASE + 5)
+
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as call:
+        await call.execute(
+            "select from sessions where org_id = %s and id = %s for update", (make.org_id, called)
+        )
+        await run_job(requeue_orphans)
+        during = [(await make.stored(each)).status for each in (called, quiet)]
+        await call.rollback()
+
+    assert during == ["claimed", "pending"]
+
+
 async def test_the_organization_sets_how_many_attempts_there_are(make, run_job):
     await make.org.patch(f"/api/org/{make.org_id}/settings", json={"maxAttempts": 1})
     worker = await make.worker()
