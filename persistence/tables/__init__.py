@@ -9,6 +9,7 @@ from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
+from persistence.tables.interviews import interview_frames, interview_turns, interviews
 from persistence.tables.reports import (
     activities,
     completions,
@@ -34,6 +35,9 @@ __all__ = [
     "browser_sessions",
     "completions",
     "inbox_messages",
+    "interview_frames",
+    "interview_turns",
+    "interviews",
     "m2m_clients",
     "metadata",
     "org_webhook_secrets",

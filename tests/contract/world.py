@@ -35,6 +35,9 @@ NOWHERE: Final = {
     "session": "ses-ffffffffffffffff",
     "public_session": "ffffffffffffffff",
     "finished_session": "ses-eeeeeeeeeeeeeeee",
+    "interview": "int_ffffffffffffffff",
+    "interview_session": "interview-ffffffffffffffff",
+    "finished_interview": "int_eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
@@ -92,6 +95,11 @@ class World:
             },
         )
         assert mapping.status_code == 201, mapping.text
+        interview_id, interview_session = await maker.interview(project_id)
+        polled = await worker.client.get(f"/api/workers/{worker.id}/poll")
+        assert interview_session in polled.json()["claimedSessionIds"], polled.text
+        finished_interview, finished_session = await maker.interview(project_id)
+        await maker.end(finished_session)
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -101,6 +109,9 @@ class World:
             "public_session": (await maker.stored(session_id)).public_id,
             "issue": (await maker.stored(session_id)).issue_id,
             "finished_session": await maker.session(project_id, status="completed"),
+            "interview": interview_id,
+            "interview_session": interview_session,
+            "finished_interview": finished_interview,
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
             "workspace": f"lin-{secrets.token_hex(4)}",

@@ -14,7 +14,8 @@ import pytest
 import uvicorn
 
 from auth.schemes import COOKIE
-from handlers import event_stream, session_stream
+from handlers import event_stream
+from handlers import following as handlers_following
 from persistence.ephemeral import store
 from services import session_watch
 from settings import PROJECT
@@ -367,7 +368,7 @@ async def test_a_links_hash_opens_no_stream(make, anonymous):
 
 @pytest.mark.parametrize("kind", ["key", "worker", "cookie"])
 async def test_a_credential_that_ends_ends_its_stream(make, address, monkeypatch, kind):
-    monkeypatch.setattr(session_stream, "CREDENTIAL_SECONDS", 0.3)
+    monkeypatch.setattr(handlers_following, "CREDENTIAL_SECONDS", 0.3)
     scopes = {} if kind == "worker" else {"scopes": ["sessions:read"]}
     key = await make.key_answer(projects=[make.project_id], **scopes)
     caller = make.client(key["fullKey"])
@@ -395,7 +396,7 @@ async def test_a_credential_that_ends_ends_its_stream(make, address, monkeypatch
 
 
 async def test_a_quiet_stream_shows_that_it_lives(make, address, monkeypatch):
-    monkeypatch.setattr(session_stream, "KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(handlers_following, "KEEP_ALIVE_SECONDS", 0.1)
     session_id = await make.session()
     async with following(address, make.org, session_id) as stream:
         await stream.next()
