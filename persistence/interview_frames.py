@@ -76,7 +76,7 @@ with s as (
     from sessions s
    where s.org_id = %(org)s and s.id = %(session)s
 ), f as (
-  select n.*, row_number() over w as place, sum(length(n.text)) over w - length(n.text) as before
+  select n.*, sum(octet_length(n.text)) over w - octet_length(n.text) as before
     from (
       select f.turn, f.index, f.text, f.done, f.stored_at from interview_frames f
        where f.org_id = %(org)s and f.session_id = %(session)s
@@ -94,7 +94,7 @@ select s.status, s.ended_seconds, t.number, t.turn_id, t.claimed_at, t.pruned_to
        f.index, f.text, f.done, extract(epoch from now() - f.stored_at)::float8 as age,
        (select count(*) from f) as frames, (select count(*) from t) as turns
   from s left join t on true
-  left join f on f.turn = t.number and f.before < %(characters)s
+  left join f on f.turn = t.number and f.before < %(bytes)s
  order by t.number, f.index
 """
 
@@ -158,7 +158,7 @@ class Portion:
     """How much one reading may bring."""
 
     frames: int
-    characters: int
+    bytes: int
     turns: int
 
 
@@ -204,7 +204,7 @@ async def read(
             "turn": turn,
             "index": index,
             "most": portion.frames,
-            "characters": portion.characters,
+            "bytes": portion.bytes,
             "most_turns": portion.turns,
         },
     )

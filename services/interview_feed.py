@@ -14,7 +14,7 @@ from persistence.ephemeral import session_news
 from persistence.interview_frames import Portion
 from services.session_watch import Kind, Watcher
 
-PORTION: Final = Portion(frames=500, characters=100_000, turns=100)
+PORTION: Final = Portion(frames=500, bytes=250_000, turns=100)
 """What a stream holds in memory at the most, but for a single longer frame."""
 
 _under_way: dict[tuple[Any, ...], asyncio.Task[Sequence[Any]]] = {}
