@@ -2,7 +2,7 @@
 
 `python -m bench.load PORT SECONDS` reads one request per connection from its input, each as a line
 of base64, sends each over and over, the next one as soon as the answer is there, and prints what
-it counted as one line of JSON. Where a request says `NUMBER`, it gets the next number instead.
+it counted as one line of JSON. Where a request has `NUMBER`, it gets the next number instead.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ import httptools
 import orjson
 import uvloop
 
-NUMBER: Final = b"%%%%%%%%"
-"""As wide as a number, so that the request keeps its length."""
+NUMBER: Final = b"  987654"
+"""As wide as any number, so that the request keeps its length, and good JSON as it is."""
 
 
 class Stream(asyncio.Protocol):
