@@ -240,6 +240,13 @@ class Settings:
     poll_seconds: float = _setting(
         "RENSEI_POLL_SECONDS", _seconds(0.05, 3600), 5.0, "how often workers poll"
     )
+    frames_kept_seconds: float = _setting(
+        "RENSEI_FRAMES_KEPT_SECONDS",
+        _seconds(1, 31_536_000),
+        86400.0,
+        "how long what the agents of interviews said is kept, turn by turn, for readers who come "
+        "late",
+    )
     failures_per_minute: int = _setting(
         "RENSEI_FAILURES_PER_MINUTE",
         _whole(0, 1_000_000),

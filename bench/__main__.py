@@ -23,7 +23,7 @@ from bench.operations import CONNECTIONS, Operation, Scene
 from bench.servers import Server
 
 WARM_UP_SECONDS: Final = 0.5
-AIMS: Final = {"heartbeat": 2.0, "poll, empty": 2.0, "activity": 2.0}
+AIMS: Final = {"heartbeat": 2.0, "poll, empty": 2.0, "activity": 2.0, "token delta": 2.0}
 """At most so many times the control's CPU."""
 
 

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from domain.principal import Kind, Principal
 from domain.session_health import Observed, health
-from persistence import activities, public_sessions, queue, sessions, workers
+from persistence import activities, interview_frames, public_sessions, queue, sessions, workers
 from persistence.database import POOL_SIZE
 
 LEASE_SECONDS: Final = 50.0
@@ -73,11 +73,12 @@ async def _hear(function: Any, *arguments: Any) -> Statement:
 
 
 class Control:
-    """The six operations."""
+    """The seven operations."""
 
     def __init__(self, facts: Any, url: str) -> None:
         self._workers: dict[str, dict[str, str]] = facts["workers"]
         self._list_org: str = facts["list_org"]
+        self._talking: dict[str, str] = facts["talking"]
         self._pool = AsyncConnectionPool(
             url,
             min_size=1,
@@ -215,6 +216,22 @@ class Control:
             }
         )
 
+    async def token_delta(self, request: Request) -> Response:
+        """POST /api/sessions/{id}/token-delta."""
+        body = orjson.loads(await request.body())
+        session_id = request.path_params["id"]
+        frames = body["frames"]
+        values = self._facts(self._talking[session_id]) | {
+            "epoch": None,
+            "session": session_id,
+            "turn": body["turnId"],
+            "indexes": [frame["index"] for frame in frames],
+            "texts": [frame["text"] for frame in frames],
+            "dones": [frame["done"] for frame in frames],
+        }
+        await self._rows(interview_frames.STORE, values)
+        return _json({"published": len(frames)})
+
     async def list_sessions(self, _: Request) -> Response:
         """GET /api/public/sessions."""
         async with self._pool.connection() as connection:
@@ -254,6 +271,7 @@ def create_app() -> Starlette:
             Route(f"{worker}/poll", control.poll),
             Route(f"{session}/status", control.status, methods=["POST"]),
             Route(f"{session}/activity", control.activity, methods=["POST"]),
+            Route(f"{session}/token-delta", control.token_delta, methods=["POST"]),
             Route("/api/public/sessions", control.list_sessions),
         ],
     )

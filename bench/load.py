@@ -2,19 +2,23 @@
 
 `python -m bench.load PORT SECONDS` reads one request per connection from its input, each as a line
 of base64, sends each over and over, the next one as soon as the answer is there, and prints what
-it counted as one line of JSON.
+it counted as one line of JSON. Where a request has `NUMBER`, it gets the next number instead.
 """
 
 import asyncio
 import base64
+import itertools
 import sys
 import time
 from collections import Counter
-from typing import cast
+from typing import Final, cast
 
 import httptools
 import orjson
 import uvloop
+
+NUMBER: Final = b"  987654"
+"""As wide as any number, so that the request keeps its length, and good JSON as it is."""
 
 
 class Stream(asyncio.Protocol):
@@ -24,7 +28,8 @@ class Stream(asyncio.Protocol):
         self.statuses: Counter[int] = Counter()
         self.waits: list[float] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._parts = request.split(NUMBER)
+        self._numbers = itertools.count()
         self._until = until
         self._sent_at = 0.0
         self._parser = httptools.HttpResponseParser(self)
@@ -54,8 +59,11 @@ class Stream(asyncio.Protocol):
             self._transport.close()
 
     def _send(self) -> None:
+        request, *rest = self._parts
+        for part in rest:
+            request += b"%*d" % (len(NUMBER), next(self._numbers)) + part
         self._sent_at = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
 
 async def load(port: int, seconds: float, requests: list[bytes]) -> dict[str, object]:

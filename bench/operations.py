@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 import psycopg
 
 from bench.connections import Caller, request
+from bench.load import NUMBER
 from bench.tenants import Tenant, Worker
 
 CONNECTIONS: Final = 16
@@ -19,6 +20,13 @@ ACTIVITY: Final = {
     "toolName": "Bash",
     "toolInput": {"command": "make test", "timeout": 600},
 }
+
+DELTA: Final = (
+    b'{"turnId":"turn-0","frames":['
+    + b",".join(b'{"index":' + NUMBER + b',"text":"Which ","done":false}' for _ in range(5))
+    + b"]}"
+)
+"""What an agent says in a tenth of a second."""
 
 Owner = psycopg.AsyncConnection[Any]
 Prepare = Callable[[], Awaitable[None]]
@@ -45,6 +53,8 @@ class Scene:
     claiming: list[Worker]
     held: list[str]
     """One running session for each of the waiting workers."""
+    talking: list[tuple[Worker, str]]
+    """Workers, and the session of an interview that each of them holds."""
 
     @classmethod
     async def make(cls, port: int, owner: Owner) -> Self:
@@ -64,7 +74,7 @@ class Scene:
             await caller.post(f"/api/sessions/{session_id}/status", running)
             caller.close()
             held.append(session_id)
-        return cls(owner, idle, busy, shown, waiting, claiming, held)
+        return cls(owner, idle, busy, shown, waiting, claiming, held, await _talking(idle))
 
     def facts(self) -> dict[str, Any]:
         """What the control must be told, since it reads no token."""
@@ -76,9 +86,13 @@ class Scene:
                     "project": tenant.project_id,
                     "registration": tenant.worker_key_id,
                 }
-                for tenant, workers in ((self.idle, self.waiting), (self.busy, self.claiming))
+                for tenant, workers in (
+                    (self.idle, [*self.waiting, *(worker for worker, _ in self.talking)]),
+                    (self.busy, self.claiming),
+                )
                 for worker in workers
             },
+            "talking": {session: worker.id for worker, session in self.talking},
         }
 
     def operations(self) -> list[Operation]:
@@ -125,9 +139,21 @@ class Scene:
                     for w, session in both
                 ],
             ),
+            Operation(
+                "token delta",
+                [
+                    request("POST", f"/api/sessions/{session}/token-delta", w.token, DELTA)
+                    for w, session in self.talking
+                ],
+                self._forget_frames,
+            ),
             Operation("list of 1,000", self._lists(), lambda: self._store(1_000)),
             Operation("list of 100,000", self._lists(), lambda: self._store(100_000)),
         ]
+
+    async def _forget_frames(self) -> None:
+        """Nothing said: what is sent again would not be stored again."""
+        await self.owner.execute("truncate interview_frames")
 
     def _lists(self) -> list[bytes]:
         return [request("GET", "/api/public/sessions", self.shown.org_key)] * CONNECTIONS
@@ -157,3 +183,20 @@ class Scene:
             (self.shown.org_id,),
         )
         await self.owner.execute("vacuum (analyze) sessions")
+
+
+async def _talking(tenant: Tenant) -> list[tuple[Worker, str]]:
+    """New workers, each with an interview that it has claimed."""
+    people = Caller(tenant.port, tenant.org_key)
+    talking = []
+    for _ in range(CONNECTIONS):
+        asked = {"projectId": tenant.project_id, "initialPrompt": "Ask me", "priority": 1}
+        await people.post("/api/interview", asked)
+        worker = await tenant.worker(capacity=1)
+        caller = Caller(tenant.port, worker.token)
+        polled = await caller.get(f"/api/workers/{worker.id}/poll")
+        (session_id,) = polled.json()["claimedSessionIds"]
+        caller.close()
+        talking.append((worker, session_id))
+    people.close()
+    return talking

@@ -55,7 +55,7 @@ async def _messages(
 def inbox_message(row: Any) -> dict[str, Any]:
     """The contract's InboxMessage, in the words of both families of clients."""
     message_id = f"{row.ms}-{row.seq}"
-    optional = {"userId": row.user_id, "userName": row.user_name}
+    optional = {"userId": row.user_id, "userName": row.user_name, "turnId": row.turn_id}
     return {
         "id": message_id,
         "type": row.type,

@@ -161,7 +161,7 @@ async def _store(
     session_id: str, body: dict[str, Any], user: Principal, lease_epoch: int | None
 ) -> activities.Stored | None:
     activity = body["activity"]
-    has_credential = tracker.has_credential(str(user.org_id))
+    is_told = tracker.tells(str(user.org_id), session_id)
     repeatable = "timestamp" in activity or "toolUseId" in activity
     return await activities.store(
         str(user.org_id),
@@ -171,7 +171,7 @@ async def _store(
         lease_epoch,
         activity,
         _digest(body) if repeatable else None,
-        told=tracker_messages.activity(activity) if has_credential else None,
+        told=tracker_messages.activity(activity) if is_told else None,
     )
 
 

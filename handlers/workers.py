@@ -6,7 +6,7 @@ from typing import Any
 
 import settings
 from auth import schemes, tokens
-from domain.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from domain.errors import Forbidden, Unauthenticated
 from domain.ids import new_id
 from domain.principal import WORKER_SCOPES, Principal
 from domain.times import iso
@@ -19,13 +19,13 @@ from persistence import (
     keys,
     leases,
     mutations,
-    projects,
     workers,
 )
 from persistence.ephemeral import nudges, session_news
 from persistence.recovery import Interrupted
 from services import recovery
 from services.ownership import no_such_worker
+from services.tenancy import project_of
 
 RUNTIME_TOKEN_SECONDS = 3600
 
@@ -208,7 +208,7 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[Any, str |
     """Store the worker; returns its row, its runtime token and when that expires."""
     org_id, machine_id = str(caller.org_id), body.get("machineId")
     async with database.transaction() as db:
-        project_id = await _project(db, caller, body.get("projectId"))
+        project_id = await project_of(db, caller, body.get("projectId"))
         registration_id = str(caller.registration_id)
         key_ends_at = await keys.hold_alive(db, org_id, registration_id)
         host_id = machine_id and await hosts.meet(
@@ -244,18 +244,6 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[Any, str |
             return worker, None, None
         token, expires_at = await _runtime_token(worker, key_ends_at)
     return worker, token, expires_at
-
-
-async def _project(db: Any, caller: Principal, chosen: str | None) -> str:
-    """The project a worker joins: the key's only one, or the one that is named."""
-    if chosen is None and caller.projects is not None and len(caller.projects) == 1:
-        return next(iter(caller.projects))
-    if chosen is None:
-        raise Invalid("projectId: this credential may see several projects; name one")
-    project = await projects.find(db, str(caller.org_id), caller.projects, chosen, by_slug=False)
-    if project is None:
-        raise NotFound("Project not found")
-    return str(project.id)
 
 
 async def _runtime_token(worker: Any, key_ends_at: datetime | None) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
 from jobs.fold_counts import fold_counts
 from jobs.promote_parked import promote_parked
+from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
 from jobs.send_outbox import send_outbox
 from persistence import database
@@ -23,6 +24,7 @@ PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
 OUTBOX_SECONDS: Final = 2.0
+FRAMES_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
 
@@ -43,6 +45,7 @@ async def main() -> None:
             _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

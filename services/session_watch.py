@@ -1,18 +1,19 @@
 """Notices what becomes new in the sessions that the streams of this process show.
 
-A nudge over Redis tells of an activity at once. A look at all watched sessions together, once a
-second, finds what no nudge told of, whoever changed it, with Redis or without. Both serve every
-stream of the process, and without a stream there is neither.
+A nudge over Redis tells of it at once. A look at all watched sessions together, once a second,
+finds what no nudge told of, whoever changed it, with Redis or without. Both serve every stream of
+the process, and without a stream there is neither.
 """
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from domain.errors import Unavailable
-from persistence import session_activities
 from persistence.ephemeral import session_news
 from services import tasks
 
@@ -22,14 +23,28 @@ LAST_WORD_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
+_count = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What streams show of a session: the channel that tells of it, and the look that finds, among
+    some watchers, those for which there is something new."""
+
+    channel: Callable[[str, str], str]
+    changed: "Callable[[Sequence[Watcher]], Awaitable[Iterable[Watcher]]]"
+
 
 class Watcher:
-    """One stream's interest in one session, and what the stream has shown of it."""
+    """One stream's interest in one session. `seen` is what the stream has shown of it, in the words
+    of its kind."""
 
-    def __init__(self, org_id: str, session_id: str) -> None:
+    def __init__(self, kind: Kind, org_id: str, session_id: str) -> None:
+        self.kind = kind
         self.key = (org_id, session_id)
-        self.shown = 0
-        self.status = ""
+        self.seen: Any = None
+        # The same for watchers that were woken together and not since.
+        self.news_number = next(_count)
         self._news = asyncio.Event()
 
     async def wait(self, at_most_seconds: float) -> bool:
@@ -41,8 +56,9 @@ class Watcher:
         self._news.clear()
         return there_are
 
-    def wake(self) -> None:
+    def wake(self, news_number: int) -> None:
         """Say that there may be news."""
+        self.news_number = news_number
         self._news.set()
 
 
@@ -59,10 +75,10 @@ class Watch:
         self._resting: asyncio.Task[None] | None = None
 
     @contextmanager
-    def watching(self, org_id: str, session_id: str) -> Iterator[Watcher]:
+    def watching(self, kind: Kind, org_id: str, session_id: str) -> Iterator[Watcher]:
         """Watch a session while the block runs."""
-        watcher = Watcher(org_id, session_id)
-        name = session_news.channel(org_id, session_id)
+        watcher = Watcher(kind, org_id, session_id)
+        name = kind.channel(org_id, session_id)
         self._watchers.setdefault(name, set()).add(watcher)
         self._ear.wanted.add(name)
         if not self._tasks:
@@ -84,8 +100,7 @@ class Watch:
         """Let every stream end: at once where it can, cut off where its client does not read."""
         if not self.ending:
             self.ending = True
-            for watcher in self._all():
-                watcher.wake()
+            _wake(self._all())
             asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, self._cut)
 
     async def close(self) -> None:
@@ -109,25 +124,27 @@ class Watch:
         return [watcher for watchers in self._watchers.values() for watcher in watchers]
 
     def _heard(self, name: str) -> None:
-        for watcher in self._watchers.get(name, ()):
-            watcher.wake()
+        _wake(self._watchers.get(name, ()))
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self._compare()
-            except Unavailable:
-                continue
-            except Exception:
-                _log.exception("the look at watched sessions failed; it is taken again")
+            by_kind: dict[Kind, list[Watcher]] = {}
+            for watcher in self._all():
+                by_kind.setdefault(watcher.kind, []).append(watcher)
+            for kind, watchers in by_kind.items():
+                try:
+                    _wake(await kind.changed(watchers))
+                except Unavailable:
+                    continue
+                except Exception:
+                    _log.exception("the look at watched sessions failed; it is taken again")
 
-    async def _compare(self) -> None:
-        keys = [next(iter(watchers)).key for watchers in self._watchers.values()]
-        for row in await session_activities.standing(keys):
-            for watcher in self._watchers.get(session_news.channel(row.org_id, row.id), ()):
-                if (watcher.shown, watcher.status) != (row.activity_count, row.status):
-                    watcher.wake()
+
+def _wake(watchers: Iterable[Watcher]) -> None:
+    number = next(_count)
+    for watcher in watchers:
+        watcher.wake(number)
 
 
 _watch: Watch | None = None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound
 from domain.principal import Principal
 from persistence import database, organizations, projects
 
@@ -24,6 +24,20 @@ async def only_project(
     if found is None:
         raise NotFound("Project not found")
     return frozenset({found.id})
+
+
+async def project_of(
+    db: Any, user: Principal, project_id: str | None, named: str | None = None
+) -> str:
+    """The project that something is made in: by its id, else by its id or slug, else the only one
+    that the credential sees; raises `Invalid` when that leaves a choice."""
+    if project_id is None and named:
+        return next(iter(await only_project(db, user, named)))
+    if project_id is not None:
+        return next(iter(await only_project(db, user, project_id, by_slug=False)))
+    if user.projects is not None and len(user.projects) == 1:
+        return next(iter(user.projects))
+    raise Invalid("projectId: this credential may see several projects; name one")
 
 
 async def visible_projects(

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import settings
-from domain import tracker_messages
+from domain import interviews, tracker_messages
 from persistence import outbox
 
 NO_CREDENTIAL: Final = "no Linear credential is configured for the organization"
@@ -23,6 +23,11 @@ def has_credential(org_id: str) -> bool:
     """Whether the server may write to an organization's tracker."""
     now = settings.current()
     return now.linear_api_key is not None and now.linear_api_key_org == org_id
+
+
+def tells(org_id: str, session_id: str) -> bool:
+    """Whether the tracker may be told of a session, now or once a worker has bound it."""
+    return has_credential(org_id) and not session_id.startswith(interviews.SESSION)
 
 
 def not_sent_because(org_id: str, session_id: str, provider_session_id: str | None) -> str | None:

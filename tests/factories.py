@@ -139,6 +139,29 @@ class Maker:
         assert made.status_code == 201, made.text
         return dict(made.json())
 
+    async def interview(self, project_id: str | None = None, **body: Any) -> tuple[str, str]:
+        """The id of an interview in the queue, and that of its session."""
+        answer = await self.org.post(
+            "/api/interview",
+            json={
+                "projectId": project_id or self.project_id,
+                "initialPrompt": "Ask me about refunds",
+                "priority": 1,
+                **body,
+            },
+        )
+        assert answer.status_code == 201, answer.text
+        interview = answer.json()["interview"]
+        return str(interview["id"]), str(interview["sessionId"])
+
+    async def end(self, session_id: str, status: str = "completed") -> None:
+        """End a session a minute ago, without anybody's word."""
+        await self.owner.execute(
+            "update sessions set status = %s, finished_at = now() - interval '1 minute'"
+            " where org_id = %s and id = %s",
+            (status, self.org_id, session_id),
+        )
+
     async def stored(self, session_id: str) -> Any:
         """The session's row as it is now."""
         rows = await self.owner.execute(

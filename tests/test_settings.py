@@ -39,6 +39,7 @@ GOOD = {
     "RENSEI_HEARTBEAT_SECONDS": ("2.5", 2.5),
     "RENSEI_LEASE_SECONDS": ("30", 30.0),
     "RENSEI_POLL_SECONDS": ("1e0", 1.0),
+    "RENSEI_FRAMES_KEPT_SECONDS": ("3600", 3600.0),
     "RENSEI_FAILURES_PER_MINUTE": ("0", 0),
     "M2M_TOKEN_LIFETIME": ("60", 60),
     "WORKER_API_KEY": ("x" * 16, Secret("x" * 16)),

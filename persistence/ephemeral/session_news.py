@@ -29,15 +29,21 @@ def channel(org_id: str, session_id: str) -> str:
     return f"{NEWS}{{{org_id}}}:{session_id}"
 
 
-def tell_soon(org_id: str, session_id: str) -> None:
+def frames_channel(org_id: str, session_id: str) -> str:
+    """Where it is told that the agent of an interview has said something."""
+    return f"{NEWS}frames:{{{org_id}}}:{session_id}"
+
+
+def tell_soon(org_id: str, session_id: str, where: Callable[[str, str], str] = channel) -> None:
     """Say that a session has something new, beside the answer that is under way.
 
     At most one PUBLISH, and none for a session that nobody follows: who is listened to is asked
     once a second at the most. Where Redis is away, nobody is told.
     """
-    name = channel(org_id, session_id)
+    name = where(org_id, session_id)
     if name in _listened_to:
-        tell_surely(org_id, session_id)
+        _due.add(name)
+        _start()
     elif _asked_at + ASKED_SECONDS <= time.monotonic():
         _start()
 

@@ -11,6 +11,7 @@ from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
 from persistence.tables.hosts import mutations, worker_hosts
+from persistence.tables.interviews import interview_frames, interview_turns, interviews
 from persistence.tables.recovery import recovery_packets
 from persistence.tables.reports import (
     activities,
@@ -38,6 +39,9 @@ __all__ = [
     "completions",
     "file_reservations",
     "inbox_messages",
+    "interview_frames",
+    "interview_turns",
+    "interviews",
     "m2m_clients",
     "metadata",
     "mutations",

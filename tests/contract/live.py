@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import httpx
 import psycopg
+from psycopg.types.json import Jsonb
 
 from domain.ids import fingerprint
 from domain.principal import WORKER_SCOPES
@@ -37,6 +39,8 @@ SPARE_KEY: Final = "rsk_live_" + "c" * 64
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 """Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
+
+LONG_AGO: Final = datetime(2024, 7, 1, 9, tzinfo=UTC)
 
 KEPT: Final = {"alembic_version", "signing_keys", "service_pulse"}
 """Tables that a server has read already, or that are nobody's."""
@@ -224,6 +228,37 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             text="Go on.",
             **org,
         )
+        for interview_id, status in (
+            (EXAMPLE["interview"], "running"),
+            (EXAMPLE["finished_interview"], "completed"),
+        ):
+            session_id = interview_id.replace("int_", "interview-")
+            _insert(
+                db,
+                "sessions",
+                id=session_id,
+                public_id=session_id[-16:],
+                issue_id="",
+                issue_identifier="",
+                work_type="interview",
+                priority=2,
+                work=Jsonb({"mode": "interview", "initialPrompt": "Ask me about refunds"}),
+                status=status,
+                worker_id=EXAMPLE["worker"],
+                slot_worker_id=EXAMPLE["worker"] if status == "running" else None,
+                claimed_at=LONG_AGO,
+                finished_at=LONG_AGO if status == "completed" else None,
+                lease_epoch=1,
+                **of_project,
+            )
+            _insert(
+                db,
+                "interviews",
+                id=interview_id,
+                session_id=session_id,
+                request_hash=b"",
+                **org,
+            )
         for number in range(waiting):
             _insert(
                 db,

@@ -36,6 +36,9 @@ NOWHERE: Final = {
     "public_session": "ffffffffffffffff",
     "waiting_session": "ses-dddddddddddddddd",
     "finished_session": "ses-eeeeeeeeeeeeeeee",
+    "interview": "int_ffffffffffffffff",
+    "interview_session": "interview-ffffffffffffffff",
+    "finished_interview": "int_eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
     "worker_host": "host_ffffffffffffffff",
@@ -109,6 +112,11 @@ class World:
             },
         )
         assert mutation.status_code == 201, mutation.text
+        interview_id, interview_session = await maker.interview(project_id)
+        polled = await worker.client.get(f"/api/workers/{worker.id}/poll")
+        assert interview_session in polled.json()["claimedSessionIds"], polled.text
+        finished_interview, finished_session = await maker.interview(project_id)
+        await maker.end(finished_session)
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -119,6 +127,9 @@ class World:
             "issue": (await maker.stored(session_id)).issue_id,
             "waiting_session": await maker.session(project_id),
             "finished_session": await maker.session(project_id, status="completed"),
+            "interview": interview_id,
+            "interview_session": interview_session,
+            "finished_interview": finished_interview,
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
             "worker_host": host.answer["workerHostId"],
