@@ -60,6 +60,8 @@ RULES: Final[dict[str, Rule]] = {
     "postSecurityScan": Rule("worker:session", WORKERS),
     "nackSession": Rule("worker:session", WORKERS),
     "postExternalUrls": Rule("worker:session", WORKERS),
+    "routingSelect": Rule("worker:session", WORKERS),
+    "postRoutingFeedback": Rule("worker:session", WORKERS),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),

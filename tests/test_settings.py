@@ -41,6 +41,7 @@ GOOD = {
     "RENSEI_POLL_SECONDS": ("1e0", 1.0),
     "RENSEI_FAILURES_PER_MINUTE": ("0", 0),
     "M2M_TOKEN_LIFETIME": ("60", 60),
+    "ROUTING_SELECTOR_ENABLED": ("true", True),
     "WORKER_API_KEY": ("x" * 16, Secret("x" * 16)),
     "WORKER_API_KEY_PROJECT": ("proj_demo", "proj_demo"),
 }
@@ -52,6 +53,8 @@ BAD = [
     ("RENSEI_PORT", "http"),
     ("RENSEI_PORT", "-1"),
     ("RENSEI_PORT", "8080.0"),
+    ("ROUTING_SELECTOR_ENABLED", "1"),
+    ("ROUTING_SELECTOR_ENABLED", "True"),
     ("RENSEI_WORKERS", "0"),
     ("RENSEI_WORKERS", "65"),
     ("RENSEI_WORKERS", "9" * 5000),

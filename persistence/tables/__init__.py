@@ -17,6 +17,7 @@ from persistence.tables.reports import (
     security_scans,
     tool_errors,
 )
+from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
 from persistence.tables.tenants import (
     org_webhook_secrets,
@@ -41,6 +42,9 @@ __all__ = [
     "outbox",
     "projects",
     "prompts",
+    "routing_arms",
+    "routing_choices",
+    "routing_observations",
     "security_scans",
     "service_pulse",
     "session_count_changes",
