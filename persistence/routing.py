@@ -147,7 +147,7 @@ async def learn(
     cost = observed.get("total_cost_usd")
     await db.execute(
         insert(routing_observations).values(
-            **attempt_is, **observed, body_hash=body_hash, **await _why(db, attempt_is, arm)
+            {**attempt_is, **observed, "body_hash": body_hash, **await _why(db, attempt_is, arm)}
         )
     )
     await db.execute(

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from auth import schemes
 from domain.bandit import Arm, Choice
@@ -32,6 +32,8 @@ AWAY_SECONDS: Final = 0.5
 
 MOST_SESSIONS: Final = 10_000
 MOST_ARMS: Final = 10_000
+
+Result = TypeVar("Result")
 
 _sessions: OrderedDict[tuple[str, str, str], tuple[float, Standing]] = OrderedDict()
 _arms: OrderedDict[tuple[str, str, str, str], Arm] = OrderedDict()
@@ -149,7 +151,7 @@ def _put(memory: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None
         memory.popitem(last=False)
 
 
-def _start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+def _start(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
     task = asyncio.create_task(work)
     _asking.add(task)
     task.add_done_callback(_done)
