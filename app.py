@@ -29,7 +29,7 @@ from handlers.refusals import refuse
 from pages import create_pages
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
-from services import session_watch, tasks, work_bell
+from services import routing, session_watch, tasks, work_bell
 
 CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
@@ -146,6 +146,7 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
         await watch.close()
         await bell.close()
         await session_news.settle()
+        await routing.settle()
         await store.disconnect()
         await database.disconnect()
 

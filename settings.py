@@ -116,6 +116,13 @@ def _org_key(raw: str) -> Secret:
     return Secret(raw)
 
 
+def _switch(raw: str) -> bool:
+    # Others would read as "on" to a person and be off.
+    if raw not in {"true", "false"}:
+        raise ValueError("true or false")
+    return raw == "true"
+
+
 def _long_secret(raw: str) -> Secret:
     if len(raw) < 16:
         raise ValueError("at least 16 characters")
@@ -257,6 +264,12 @@ class Settings:
     m2m_token_lifetime: int = _setting(
         "M2M_TOKEN_LIFETIME", _whole(1, 86400), 3600, "seconds an M2M token lives"
     )
+    routing_selector_enabled: bool = _setting(
+        "ROUTING_SELECTOR_ENABLED",
+        _switch,
+        False,
+        "whether the server chooses the provider of a session by what earlier ones earned",
+    )
     worker_api_key: Secret | None = _setting(
         "WORKER_API_KEY",
         _long_secret,
@@ -338,6 +351,8 @@ def table() -> list[tuple[str, str, str]]:
         shown = "" if default in (None, ()) else str(default)
         if isinstance(default, Path):
             shown = ".rensei/"
+        if isinstance(default, bool):
+            shown = str(default).lower()
         rows.append((each.metadata["name"], shown, each.metadata["about"]))
     return rows
 

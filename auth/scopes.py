@@ -73,6 +73,8 @@ RULES: Final[dict[str, Rule]] = {
     "generateRecoveryPacket": Rule("sessions:write", COOKIE_ONLY),
     "getRecoveryChain": Rule("sessions:read", COOKIE_ONLY),
     "getDaemonSessionDetail": Rule("worker:session", WORKERS),
+    "routingSelect": Rule("worker:session", WORKERS),
+    "postRoutingFeedback": Rule("worker:session", WORKERS),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),

@@ -1,8 +1,9 @@
 """Projects of an organization."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, or_, select
+from sqlalchemy import Row, case, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -71,6 +72,23 @@ async def find(
     if visible is not None:
         query = query.where(projects.c.id.in_(visible))
     return (await db.execute(query.order_by(projects.c.id != id_or_slug).limit(1))).one_or_none()
+
+
+async def set_providers(
+    db: AsyncConnection, org_id: str, providers: Mapping[str, str | None]
+) -> None:
+    """Name the agent provider of projects, by their ids; None leaves it to routing again.
+
+    Raises `NotFound` when an id names no project of the organization.
+    """
+    changed = await db.scalars(
+        update(projects)
+        .where(projects.c.org_id == org_id, projects.c.id.in_(providers))
+        .values(provider=case(dict(providers), value=projects.c.id))
+        .returning(projects.c.id)
+    )
+    if unknown := sorted(set(providers) - set(changed)):
+        raise NotFound(f"Project not found: {', '.join(unknown[:5])}")
 
 
 async def missing(db: AsyncConnection, org_id: str, project_ids: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from persistence.tables.reports import (
     security_scans,
     tool_errors,
 )
+from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
 from persistence.tables.tenants import (
     org_webhook_secrets,
@@ -51,6 +52,9 @@ __all__ = [
     "projects",
     "prompts",
     "recovery_packets",
+    "routing_arms",
+    "routing_choices",
+    "routing_observations",
     "security_scans",
     "service_pulse",
     "session_count_changes",

@@ -51,6 +51,7 @@ projects = Table(
     Column("name", Text, nullable=False),
     Column("slug", Text, nullable=False),
     Column("repository", Text),
+    Column("provider", Text),  # what its sessions are run with; null: routing chooses
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     born(),
     UniqueConstraint("org_id", "slug"),

@@ -83,6 +83,7 @@ def live_server(folder: Path, **settings: str) -> Iterator[Live]:
             "WEBHOOK_SECRET_GITHUB_ACTIONS": LINEAR_SECRET,
             "WEBHOOK_SECRET_VERCEL": LINEAR_SECRET,
             "RENSEI_FAILURES_PER_MINUTE": "0",
+            "ROUTING_SELECTOR_ENABLED": "true",
             **settings,
         }
         configuration = str(PROJECT / "supervisor" / "gunicorn_conf.py")
