@@ -6,14 +6,15 @@ from typing import Any
 
 import settings
 from auth import schemes, tokens
-from domain.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from domain.errors import Forbidden, Unauthenticated
 from domain.ids import new_id
 from domain.principal import WORKER_SCOPES, Principal
 from domain.times import iso
 from handlers.replies import Reply
-from persistence import audit, database, handover, keys, leases, projects, workers
+from persistence import audit, database, handover, keys, leases, workers
 from persistence.ephemeral import nudges
 from services.ownership import no_such_worker
+from services.tenancy import one_project
 
 RUNTIME_TOKEN_SECONDS = 3600
 
@@ -147,7 +148,7 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[str, str |
     """Store the worker; returns its id, its runtime token and when that expires."""
     org_id = str(caller.org_id)
     async with database.transaction() as db:
-        project_id = await _project(db, caller, body.get("projectId"))
+        project_id = await one_project(db, caller, body.get("projectId"), by_slug=False)
         key_ends_at = await keys.hold_alive(db, org_id, str(caller.registration_id))
         worker = await workers.register(
             db,
@@ -178,18 +179,6 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[str, str |
             return worker.id, None, None
         token, expires_at = await _runtime_token(worker, key_ends_at)
     return worker.id, token, expires_at
-
-
-async def _project(db: Any, caller: Principal, chosen: str | None) -> str:
-    """The project a worker joins: the key's only one, or the one that is named."""
-    if chosen is None and caller.projects is not None and len(caller.projects) == 1:
-        return next(iter(caller.projects))
-    if chosen is None:
-        raise Invalid("projectId: this credential may see several projects; name one")
-    project = await projects.find(db, str(caller.org_id), caller.projects, chosen, by_slug=False)
-    if project is None:
-        raise NotFound("Project not found")
-    return str(project.id)
 
 
 async def _runtime_token(worker: Any, key_ends_at: datetime | None) -> tuple[str, str]:

@@ -91,6 +91,8 @@ def _key(operation: Operation) -> str:
         return "RENSEI_SYSTEM_KEY"
     if operation.kinds == (Kind.RUNTIME.value,):
         return "RENSEI_RUNTIME_TOKEN"
+    if operation.kinds == (Kind.BATCH.value,):
+        return "RENSEI_BATCH_TOKEN"
     return "RENSEI_WORKER_KEY" if operation.slug == _WORKER_TAG else "RENSEI_ORG_KEY"
 
 

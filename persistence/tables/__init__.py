@@ -4,7 +4,14 @@ Every instant is `timestamptz` in the database's clock. A table that belongs to 
 names it first, and no query goes without it.
 """
 
-from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
+from persistence.tables.access import (
+    api_keys,
+    browser_sessions,
+    idempotency_keys,
+    m2m_clients,
+    signing_keys,
+)
+from persistence.tables.batch import batch_jobs
 from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
@@ -31,8 +38,10 @@ __all__ = [
     "activities",
     "api_keys",
     "audit_pending",
+    "batch_jobs",
     "browser_sessions",
     "completions",
+    "idempotency_keys",
     "inbox_messages",
     "m2m_clients",
     "metadata",

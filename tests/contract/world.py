@@ -21,10 +21,12 @@ PROJECT_SCOPES: Final = [
     "org:write",
     "workspaces:read",
     "workspaces:write",
+    "batch:read",
+    "batch:write",
 ]
 """All that a key of some projects can hold."""
 
-OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME})
+OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH})
 """The kinds of credential that can be bound to a project."""
 
 NOWHERE: Final = {
@@ -37,6 +39,7 @@ NOWHERE: Final = {
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
+    "batch_job": "batch:ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -49,6 +52,8 @@ class World:
     registrar: str
     things: dict[str, str]
     runtime_token: str
+    batch_token: str
+    agent_token: str
 
     @classmethod
     async def begin(cls, application: Any, owner: Any) -> Self:
@@ -81,7 +86,10 @@ class World:
         )
         worker = await maker.worker(world.registrar, projectId=project_id)
         world.runtime_token = worker.answer["runtimeToken"]
-        session_id = await maker.claimed(worker, project_id=project_id)
+        session_id, world.agent_token = await maker.claimed_with_token(
+            worker, project_id=project_id
+        )
+        job_id, world.batch_token = await maker.claimed_batch_job(worker, project_id)
         m2m_client = await world.m2m_client(["*"])
         mapping = await maker.org.post(
             f"/api/org/{maker.org_id}/workspaces",
@@ -103,6 +111,7 @@ class World:
             "finished_session": await maker.session(project_id, status="completed"),
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
+            "batch_job": job_id,
             "workspace": f"lin-{secrets.token_hex(4)}",
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
@@ -168,6 +177,8 @@ class World:
                 return self.maker.client(await self.m2m_token(await self.m2m_client(["*"])))
             case Kind.RUNTIME:
                 return self.maker.client(self.runtime_token)
+            case Kind.BATCH:
+                return self.maker.client(self.batch_token)
             case Kind.SYSTEM:
                 return self.maker.system
 
@@ -184,6 +195,9 @@ class World:
             case Kind.RUNTIME:
                 claims = claims_of(self.runtime_token) | {"scope": [scope]}
                 return self.maker.client(await tokens.mint(tokens.RUNTIME, claims, 60))
+            case Kind.BATCH:
+                claims = claims_of(self.batch_token) | {"scope": [scope]}
+                return self.maker.client(await tokens.mint(tokens.BATCH, claims, 60))
         raise AssertionError(kind)
 
 
