@@ -15,11 +15,15 @@ LIFETIME_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class SessionAgent:
-    """The agent at work on a session: it sees that session's project and nothing else."""
+    """The agent at work on a session: it sees that session's project and nothing else.
+
+    `worker_id` is the worker that claimed the session.
+    """
 
     org_id: str
     project_id: str
     session_id: str
+    worker_id: str
 
 
 async def mint(agent: SessionAgent, claimed_at: datetime) -> tuple[str, datetime]:
@@ -33,6 +37,7 @@ async def mint(agent: SessionAgent, claimed_at: datetime) -> tuple[str, datetime
             "sub": agent.session_id,
             "org": agent.org_id,
             "proj": agent.project_id,
+            "wkr": agent.worker_id,
             "at": epoch_us(claimed_at),
         },
         LIFETIME_SECONDS,
@@ -47,8 +52,10 @@ async def verify(token: str) -> SessionAgent:
     loses it or gives it back and somebody claims it anew, and when that worker's key is revoked.
     """
     _, claims = await tokens.verify(token, among=(tokens.MCP,))
-    agent = SessionAgent(claims["org"], claims["proj"], claims["sub"])
+    agent = SessionAgent(claims["org"], claims["proj"], claims["sub"], claims["wkr"])
     claimed_at = from_epoch_us(claims["at"])
-    if not await sessions.is_held(agent.org_id, agent.project_id, agent.session_id, claimed_at):
+    if not await sessions.is_held(
+        agent.org_id, agent.project_id, agent.session_id, agent.worker_id, claimed_at
+    ):
         raise Unauthenticated("The session that the token was minted for has ended")
     return agent

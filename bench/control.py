@@ -146,7 +146,7 @@ class Control:
                 "organizationId": facts["org"],
                 "projectId": row.project_id,
                 "leaseEpoch": row.lease_epoch,
-                "mcpAuthToken": _token(facts["org"], row),
+                "mcpAuthToken": _token(facts["org"], facts["worker"], row),
                 "mcpAuthTokenExpiresAt": _iso(row.polled_at),
             }
             for row in claimed
@@ -282,10 +282,11 @@ def _summary(row: Any) -> dict[str, Any]:
     }
 
 
-def _token(org_id: str, row: Any) -> str:
+def _token(org_id: str, worker_id: str, row: Any) -> str:
     """A signed token with the claims that the server's has, made by hand."""
     claims = {
         "sub": row.session_id,
+        "wkr": worker_id,
         "org": org_id,
         "proj": row.project_id,
         "at": _ms(row.polled_at) * 1000,

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import settings
+from auth.session_tokens import SessionAgent
 from domain.principal import Principal
 from domain.times import epoch_ms
 from handlers.replies import Reply
@@ -35,14 +36,16 @@ async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
     return {
         "work": [
             queued_work(row, org_id)
-            | await agent_access(org_id, row.project_id, row.session_id, row.polled_at)
+            | await agent_access(
+                SessionAgent(org_id, row.project_id, row.session_id, id_), row.polled_at
+            )
             for row in claimed
         ],
         "inboxMessages": messages,
         "hasInboxMessages": bool(messages),
         "preClaimed": bool(claimed),
         "claimedSessionIds": [row.session_id for row in claimed],
-        **await batch_lanes.lanes(rows[0].capabilities, batch),
+        **await batch_lanes.lanes(rows[0].capabilities or (), batch),
     }, 200
 
 

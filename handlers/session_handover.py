@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.session_tokens import SessionAgent
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.principal import Principal
 from domain.session_states import HELD
@@ -187,11 +188,12 @@ async def _refuse_to_act(user: Principal, worker_id: str, *, unknown_is_fine: bo
 
 
 async def _claimed(session: Any) -> dict[str, Any]:
+    agent = SessionAgent(session.org_id, session.project_id, session.id, session.worker_id)
     return {
         "claimed": True,
         "session": session_state(session),
         "work": queued_work(session, session.org_id)
-        | await agent_access(session.org_id, session.project_id, session.id, session.claimed_at),
+        | await agent_access(agent, session.claimed_at),
     }
 
 

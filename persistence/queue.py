@@ -7,10 +7,12 @@ from persistence import database
 
 MOST_PER_POLL: Final = 5
 
-# `polled_at` is the instant of the claims made now. `has_batch` looks into the other lanes, so that
-# the usual poll, for which they hold nothing, asks once.
+# `polled_at` is the instant of the claims made now; the usual row, of an empty poll, holds nulls,
+# which cost nothing to read. `has_batch` looks into the other lanes, so that a poll for which they
+# hold nothing asks once.
 CLAIM: Final = """
-select c.*, now() as polled_at, w.capabilities,
+select c.*, case when c.session_id is not null then now() end as polled_at,
+       nullif(w.capabilities, '{}') as capabilities,
        w.status <> 'draining' and w.retired_at is null and exists (
          select 1 from batch_jobs b
           where b.org_id = w.org_id and b.project_id = w.project_id and b.status = 'waiting'

@@ -7,10 +7,7 @@ from auth.session_tokens import SessionAgent
 from domain.times import iso
 
 
-async def agent_access(
-    org_id: str, project_id: str, session_id: str, claimed_at: datetime
-) -> dict[str, str]:
+async def agent_access(agent: SessionAgent, claimed_at: datetime) -> dict[str, str]:
     """The members of QueuedWork that hold the agent's MCP token, new for every delivery."""
-    agent = SessionAgent(org_id, project_id, session_id)
     token, expires_at = await session_tokens.mint(agent, claimed_at)
     return {"mcpAuthToken": token, "mcpAuthTokenExpiresAt": iso(expires_at)}

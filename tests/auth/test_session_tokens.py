@@ -1,5 +1,6 @@
 """The token of a session's agent: good while that claim of the session lasts, and not after."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -31,7 +32,7 @@ async def test_it_says_whose_agent_it_is_with_a_key_and_an_audience_of_its_own(m
 
     agent = await session_tokens.verify(token)
 
-    assert agent == SessionAgent(make.org_id, make.project_id, session_id)
+    assert agent == SessionAgent(make.org_id, make.project_id, session_id, worker.id)
     assert claims_of(token)["aud"] == "rensei-mcp"
 
 
@@ -125,15 +126,14 @@ async def test_it_ends_with_the_key_of_its_worker(make):
     assert await refused(token) == ENDED
 
 
-@pytest.mark.parametrize("wrong", ["org_id", "project_id", "session_id"])
-async def test_it_speaks_for_no_other_organization_project_or_session(make, wrong):
+@pytest.mark.parametrize("wrong", ["org_id", "project_id", "session_id", "worker_id"])
+async def test_it_speaks_for_no_other_organization_project_session_or_worker(make, wrong):
     worker = await make.worker()
     session_id = await make.claimed(worker)
-    right = SessionAgent(make.org_id, make.project_id, session_id)
-    values = {name: getattr(right, name) for name in ("org_id", "project_id", "session_id")}
+    right = SessionAgent(make.org_id, make.project_id, session_id, worker.id)
 
     good, _ = await session_tokens.mint(right, datetime.now(UTC))
-    bad, _ = await session_tokens.mint(SessionAgent(**{**values, wrong: "x"}), datetime.now(UTC))
+    bad, _ = await session_tokens.mint(replace(right, **{wrong: "x"}), datetime.now(UTC))
 
     assert await session_tokens.verify(good) == right
     assert await refused(bad) == ENDED
