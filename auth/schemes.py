@@ -19,7 +19,7 @@ from auth.address import caller_address
 from auth.webhook_signatures import VerifiedDelivery
 from domain.errors import Forbidden, Refusal, TooMany, Unauthenticated, Unavailable
 from domain.ids import fingerprint
-from domain.principal import WORKER_SCOPES, Kind, Principal
+from domain.principal import WORKER_SCOPES, BatchClaim, Kind, Principal
 from persistence import browser_sessions, database, keys, m2m_clients
 from persistence.ephemeral import limits
 
@@ -171,7 +171,9 @@ async def _bearer(authorization: str, operation_id: str, for_workers: bool) -> P
     if token.count(".") == 2:
         grace = REFRESH_GRACE_SECONDS if operation_id == "workerRefreshToken" else 0
         kind, claims = await tokens.verify(token, grace)
-        return principal_of_runtime(claims) if kind is tokens.RUNTIME else await _m2m(claims)
+        if kind is tokens.RUNTIME:
+            return principal_of_runtime(claims)
+        return principal_of_batch(claims) if kind is tokens.BATCH else await _m2m(claims)
     system_key = settings.current().system_key
     if system_key and hmac.compare_digest(system_key.value.encode(), token.encode()):
         return Principal(Kind.SYSTEM, "system", None, None, frozenset({"system"}))
@@ -248,4 +250,20 @@ def principal_of_runtime(claims: dict[str, Any]) -> Principal:
         frozenset(claims["scope"]) & frozenset(WORKER_SCOPES),
         registration_id=claims["reg"],
         worker_id=claims["sub"],
+    )
+
+
+def principal_of_batch(claims: dict[str, Any]) -> Principal:
+    """A batch token's claims as the worker that claimed the job, with no right but to its result.
+
+    Whether the worker and the claim are still good is asked by the operation's own query.
+    """
+    return Principal(
+        Kind.BATCH,
+        claims["wkr"],
+        claims["org_id"],
+        frozenset({claims["project_id"]}),
+        frozenset(claims["scope"]),
+        worker_id=claims["wkr"],
+        claim=BatchClaim(claims["sub"], claims["att"]),
     )

@@ -23,6 +23,7 @@ MANAGERS: Final = frozenset({Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
 MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
 SYSTEM: Final = frozenset({Kind.SYSTEM})
 COOKIE_ONLY: Final = frozenset({Kind.COOKIE})
+BATCH_ONLY: Final = frozenset({Kind.BATCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ RULES: Final[dict[str, Rule]] = {
     "getDaemonSessionDetail": Rule("worker:session", WORKERS),
     "routingSelect": Rule("worker:session", WORKERS),
     "postRoutingFeedback": Rule("worker:session", WORKERS),
+    "enqueueSession": Rule("sessions:write", READERS),
+    "enqueueBatchJob": Rule("batch:write", READERS),
+    "listBatchJobs": Rule("batch:read", READERS),
+    "getBatchJob": Rule("batch:read", READERS),
+    "postBatchResult": Rule("batch:result", BATCH_ONLY),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),

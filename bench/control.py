@@ -11,7 +11,10 @@ operations asks Redis anything, so the control does not either.
 as `BENCH_FACTS`, where the server reads them from a token.
 """
 
+import hmac
 import os
+import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -33,6 +36,8 @@ from persistence.database import POOL_SIZE
 
 LEASE_SECONDS: Final = 50.0
 PAGE: Final = 500
+SIGNING_KEY: Final = secrets.token_bytes(32)
+HEADER: Final = urlsafe_b64encode(b'{"alg":"HS256","typ":"mcp+jwt","kid":"control"}').rstrip(b"=")
 
 Values = Mapping[str, Any]
 
@@ -142,6 +147,8 @@ class Control:
                 "organizationId": facts["org"],
                 "projectId": row.project_id,
                 "leaseEpoch": row.lease_epoch,
+                "mcpAuthToken": _token(facts["org"], facts["worker"], row),
+                "mcpAuthTokenExpiresAt": _iso(row.polled_at),
             }
             for row in claimed
         ]
@@ -291,6 +298,24 @@ def _summary(row: Any) -> dict[str, Any]:
         "health": health(Observed(row.status, row.claimed_at, row.last_heartbeat_at), row.now),
         **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def _token(org_id: str, worker_id: str, row: Any) -> str:
+    """A signed token with the claims that the server's has, made by hand."""
+    claims = {
+        "sub": row.session_id,
+        "wkr": worker_id,
+        "org": org_id,
+        "proj": row.project_id,
+        "at": _ms(row.polled_at) * 1000,
+        "iss": "rensei",
+        "aud": "rensei-mcp",
+        "iat": _ms(row.polled_at) // 1000,
+        "exp": _ms(row.polled_at) // 1000 + 86400,
+    }
+    signed = HEADER + b"." + urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=")
+    mac = hmac.digest(SIGNING_KEY, signed, "sha256")
+    return (signed + b"." + urlsafe_b64encode(mac).rstrip(b"=")).decode()
 
 
 def _json(body: Any) -> Response:

@@ -43,6 +43,12 @@ class Conflict(Refusal):
     default = "The present state does not allow it"
 
 
+class Unprocessable(Refusal):
+    """The request fits the contract and contradicts an earlier one that it says it repeats."""
+
+    default = "The request is not the one it says it repeats"
+
+
 class TooMany(Refusal):
     """Too many refused attempts from one address; `retry_after` is in seconds."""
 

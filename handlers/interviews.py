@@ -18,7 +18,7 @@ from persistence.ephemeral import nudges, session_news
 from persistence.interview_frames import Writer
 from services import dispatch, steering
 from services.ownership import hold
-from services.tenancy import project_of, require_named_org, visible_projects
+from services.tenancy import one_project, require_named_org, visible_projects
 
 WORK_TYPE = "interview"
 PASSED_ON = (
@@ -43,7 +43,8 @@ async def create_interview(
     org_id = str(user.org_id)
     async with database.transaction() as db:
         await require_named_org(db, user, x_rensei_org)
-        project_id = await project_of(db, user, body.get("projectId"), x_rensei_project)
+        named = body.get("projectId")
+        project_id = await one_project(db, user, named or x_rensei_project, by_slug=named is None)
         number = _number(org_id, body.get("idempotencyKey"))
         interview_id, session_id = f"int_{number}", f"{SESSION}{number}"
         request_hash = _digest({**body, "projectId": project_id})

@@ -4,41 +4,52 @@ import asyncio
 from typing import Any
 
 import settings
+from auth.session_tokens import SessionAgent
 from domain.errors import NotFound
 from domain.principal import Principal
 from domain.times import epoch_ms
 from handlers.replies import Reply
-from persistence import database, inbox, queue, recovery, sessions
+from persistence import batch_jobs, database, inbox, queue, recovery, sessions
 from persistence.ephemeral import session_news
-from services import work_bell
+from services import batch_lanes, work_bell
+from services.agent_access import agent_access
 from services.ownership import credential_ended, no_such_worker
 
 
 async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
-    """Claim the next sessions this worker has room for, and offer what its others have in store."""
+    """Claim the next sessions this worker has room for, and offer what its others have in store.
+
+    A lane beside the sessions costs a statement only when a job waits in it.
+    """
     user.require_worker(id_)
-    org_id = str(user.org_id)
+    org_id, registration_id = str(user.org_id), str(user.registration_id)
     bell, clock = work_bell.current(), asyncio.get_running_loop().time
     until = clock() + wait_seconds
     while True:
-        rows = await queue.claim(
-            org_id, id_, str(user.registration_id), settings.current().lease_seconds
-        )
+        rows = await queue.claim(org_id, id_, registration_id, settings.current().lease_seconds)
         if not rows:
             raise await no_such_worker(user, id_)
         claimed = [row for row in rows if row.session_id is not None]
         messages = await _messages(org_id, id_, claimed) if rows[0].has_inbox else {}
-        if claimed or messages or bell.ending or clock() >= until:
+        batch = await batch_jobs.claim(org_id, id_, registration_id) if rows[0].has_batch else []
+        if claimed or messages or batch or bell.ending or clock() >= until:
             break
         await bell.wait(org_id, rows[0].own_project_id, until - clock())
     for row in claimed:
         session_news.tell_surely(org_id, row.session_id)
     return {
-        "work": [queued_work(row, org_id, row) for row in claimed],
+        "work": [
+            queued_work(row, org_id, row)
+            | await agent_access(
+                SessionAgent(org_id, row.project_id, row.session_id, id_), row.polled_at
+            )
+            for row in claimed
+        ],
         "inboxMessages": messages,
         "hasInboxMessages": bool(messages),
         "preClaimed": bool(claimed),
         "claimedSessionIds": [row.session_id for row in claimed],
+        **await batch_lanes.lanes(rows[0].capabilities or (), batch),
     }, 200
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.session_tokens import SessionAgent
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.principal import Principal
 from domain.session_states import HELD
@@ -12,6 +13,7 @@ from handlers.replies import Reply
 from handlers.session_lifecycle import session_state
 from persistence import audit, database, handover, recovery, sessions, workers
 from persistence.ephemeral import nudges, session_news
+from services.agent_access import agent_access
 from services.ownership import OWNED_BY_ANOTHER, credential_ended, no_such_worker
 
 
@@ -30,7 +32,7 @@ async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Repl
         if session is None or session.project_id != worker.project_id:
             raise NotFound("Session not found")
         if session.status == "claimed" and session.worker_id == worker_id:
-            return _claimed(session, await recovery.riding(db, session)), 200
+            return await _claimed(session, await recovery.riding(db, session)), 200
         reason = await _why_not(db, session, worker, room)
         if reason:
             return {"claimed": False, "reason": reason}, 200
@@ -60,7 +62,7 @@ async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Repl
         )
         packet = await recovery.riding(db, session)
     session_news.tell_surely(session.org_id, id_)
-    return _claimed(session, packet), 200
+    return await _claimed(session, packet), 200
 
 
 async def nack_session(id_: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -188,11 +190,13 @@ async def _refuse_to_act(user: Principal, worker_id: str, *, unknown_is_fine: bo
         raise Forbidden(OWNED_BY_ANOTHER)
 
 
-def _claimed(session: Any, packet: Any) -> dict[str, Any]:
+async def _claimed(session: Any, packet: Any) -> dict[str, Any]:
+    agent = SessionAgent(session.org_id, session.project_id, session.id, session.worker_id)
     return {
         "claimed": True,
         "session": session_state(session),
-        "work": queued_work(session, session.org_id, packet),
+        "work": queued_work(session, session.org_id, packet)
+        | await agent_access(agent, session.claimed_at),
     }
 
 

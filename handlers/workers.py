@@ -25,7 +25,7 @@ from persistence.ephemeral import nudges, session_news
 from persistence.recovery import Interrupted
 from services import recovery
 from services.ownership import no_such_worker
-from services.tenancy import project_of
+from services.tenancy import one_project
 
 RUNTIME_TOKEN_SECONDS = 3600
 
@@ -208,7 +208,7 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[Any, str |
     """Store the worker; returns its row, its runtime token and when that expires."""
     org_id, machine_id = str(caller.org_id), body.get("machineId")
     async with database.transaction() as db:
-        project_id = await project_of(db, caller, body.get("projectId"))
+        project_id = await one_project(db, caller, body.get("projectId"), by_slug=False)
         registration_id = str(caller.registration_id)
         key_ends_at = await keys.hold_alive(db, org_id, registration_id)
         host_id = machine_id and await hosts.meet(

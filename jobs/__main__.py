@@ -11,7 +11,9 @@ import settings
 from auth import keyring
 from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
+from jobs.end_batch_leases import end_batch_leases
 from jobs.fold_counts import fold_counts
+from jobs.forget_answers import forget_answers
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
@@ -23,6 +25,7 @@ EVENTS_SECONDS: Final = 2.0
 PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
+FORGET_SECONDS: Final = 60.0
 OUTBOX_SECONDS: Final = 2.0
 FRAMES_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 1.0
@@ -44,8 +47,10 @@ async def main() -> None:
             _drive(deliver_events, stop, lambda: nudges.wait(nudges.EVENTS, EVENTS_SECONDS)),
             _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
+            _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
+            _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

@@ -7,9 +7,18 @@ from persistence import database
 
 MOST_PER_POLL: Final = 5
 
+# `polled_at` is the instant of the claims made now; the usual row, of an empty poll, holds nulls,
+# which cost nothing to read. `has_batch` looks into the other lanes, so that a poll for which they
+# hold nothing asks once.
 CLAIM: Final = """
-select *
+select c.*, r.*, case when c.session_id is not null then now() end as polled_at,
+       nullif(w.capabilities, '{}') as capabilities,
+       w.status <> 'draining' and w.retired_at is null and exists (
+         select 1 from batch_jobs b
+          where b.org_id = w.org_id and b.project_id = w.project_id and b.status = 'waiting'
+            and b.work_type = any (w.capabilities)) as has_batch
   from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(lease)s) c
+  left join workers w on w.id = %(worker)s
   left join lateral recovery_for(%(org)s, c.session_id) r on true
 """
 
@@ -20,7 +29,8 @@ async def claim(
     """Give the worker the next sessions it has room for, at most five.
 
     No row means no such living worker; one row without a `session_id`, nothing for it now. Every
-    row says in `has_inbox` whether messages are due. One round trip. Polls of one worker wait for
+    row says in `has_inbox` whether messages are due, and in `has_batch` whether a batch job waits
+    in a lane that the worker serves. One round trip. Polls of one worker wait for
     each other, so together they never exceed its capacity; polls of several skip the rows the
     others hold, so no session goes out twice. Each claim's audit event shares its transaction.
     """

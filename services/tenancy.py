@@ -26,18 +26,17 @@ async def only_project(
     return frozenset({found.id})
 
 
-async def project_of(
-    db: Any, user: Principal, project_id: str | None, named: str | None = None
-) -> str:
-    """The project that something is made in: by its id, else by its id or slug, else the only one
-    that the credential sees; raises `Invalid` when that leaves a choice."""
-    if project_id is None and named:
-        return next(iter(await only_project(db, user, named)))
-    if project_id is not None:
-        return next(iter(await only_project(db, user, project_id, by_slug=False)))
-    if user.projects is not None and len(user.projects) == 1:
+async def one_project(db: Any, user: Principal, named: str | None, *, by_slug: bool = True) -> str:
+    """The project that new work or a new worker belongs to: the one named, or the key's only one.
+
+    Raises `Invalid` when neither says which, and `NotFound` when it is not visible.
+    """
+    if named is None and user.projects is not None and len(user.projects) == 1:
         return next(iter(user.projects))
-    raise Invalid("projectId: this credential may see several projects; name one")
+    if named is None:
+        raise Invalid("projectId: this credential may see several projects; name one")
+    (project_id,) = await only_project(db, user, named, by_slug=by_slug)
+    return project_id
 
 
 async def visible_projects(

@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Self
 
+from auth import tokens
 from tests.client import BASE_URL, Client
 
 _numbers = itertools.count(1)
@@ -119,10 +120,45 @@ class Maker:
 
     async def claimed(self, worker: Made, **columns: Any) -> str:
         """The id of a session that this worker has just claimed."""
+        return (await self.claimed_with_token(worker, **columns))[0]
+
+    async def claimed_with_token(self, worker: Made, **columns: Any) -> tuple[str, str]:
+        """A session that this worker has just claimed, and the MCP token of its agent."""
         session_id = await self.session(priority=1, **columns)
         answer = await worker.client.get(f"/api/workers/{worker.id}/poll")
-        assert session_id in answer.json()["claimedSessionIds"], answer.text
-        return session_id
+        (work,) = [each for each in answer.json()["work"] if each["sessionId"] == session_id]
+        return session_id, work["mcpAuthToken"]
+
+    async def batch_job(self, project_id: str | None = None, **columns: Any) -> str:
+        """The id of a batch job that waits in its lane; `columns` are those of the table."""
+        values = {
+            "org_id": self.org_id,
+            "id": f"batch:test:{secrets.token_hex(8)}",
+            "project_id": project_id or self.project_id,
+            "work_type": "code-survival-scan",
+            "item": json.dumps({"contractVersion": 1, "prRepo": "acme/billing"}),
+            **columns,
+        }
+        names, places = ", ".join(values), ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into batch_jobs ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"])
+
+    async def claimed_batch_job(self, worker: Made, project_id: str) -> tuple[str, str]:
+        """A batch job that this worker holds, and the token for its result."""
+        job_id = await self.batch_job(
+            project_id, status="claimed", worker_id=worker.id, attempts=1, claimed_at="now"
+        )
+        claims = {
+            "sub": job_id,
+            "org_id": self.org_id,
+            "project_id": project_id,
+            "wkr": worker.id,
+            "att": 1,
+            "scope": ["batch:result"],
+        }
+        return job_id, await tokens.mint(tokens.BATCH, claims, 600)
 
     async def browser(self, key: str | None = None) -> Client:
         """The browser of whoever has this key, on the server's own pages."""

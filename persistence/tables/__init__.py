@@ -4,7 +4,14 @@ Every instant is `timestamptz` in the database's clock. A table that belongs to 
 names it first, and no query goes without it.
 """
 
-from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
+from persistence.tables.access import (
+    api_keys,
+    browser_sessions,
+    idempotency_keys,
+    m2m_clients,
+    signing_keys,
+)
+from persistence.tables.batch import batch_jobs
 from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.files import file_reservations
 from persistence.tables.fleet import service_pulse, workers
@@ -36,9 +43,11 @@ __all__ = [
     "activities",
     "api_keys",
     "audit_pending",
+    "batch_jobs",
     "browser_sessions",
     "completions",
     "file_reservations",
+    "idempotency_keys",
     "inbox_messages",
     "interview_frames",
     "interview_turns",

@@ -35,13 +35,13 @@ def test_only_public_operations_and_those_with_the_credential_in_the_body_name_n
     assert without == {"daemonRegister", "issueM2MToken", "webhookIngest", "getHealth"}
 
 
-def test_every_scope_but_system_can_be_minted_into_a_key():
+def test_every_scope_but_systems_and_a_batch_tokens_can_be_minted_into_a_key():
     schemas = CONTRACT["components"]["schemas"]
     mintable = {*schemas["KeyScope"]["enum"], *schemas["M2MScope"]["enum"]}
 
     needed = {rule.scope for rule in RULES.values()} - {PUBLIC, ANY}
 
-    assert needed - mintable == {"system"}
+    assert needed - mintable == {"system", "batch:result"}
 
 
 @pytest.mark.parametrize("operation_id", PROTECTED)

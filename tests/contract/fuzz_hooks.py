@@ -42,6 +42,8 @@ def variable(operation_id: str) -> str | None:
     rule = RULES[operation_id]
     if rule.scope == "system":
         return "RENSEI_SYSTEM_KEY"
+    if rule.kinds == {Kind.BATCH}:
+        return "RENSEI_BATCH_TOKEN"
     if Kind.RUNTIME in rule.kinds:
         return "RENSEI_RUNTIME_TOKEN" if len(rule.kinds) == 1 else "RENSEI_WORKER_KEY"
     if rule.kinds == {Kind.COOKIE}:

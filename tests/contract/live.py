@@ -1,5 +1,6 @@
 """A server on a socket, as a process of its own, over stores of its own."""
 
+import json
 import os
 import secrets
 import signal
@@ -35,6 +36,9 @@ NO_HTTP: Final = "Invalid HTTP request received."
 ORG_KEY: Final = "rsk_live_" + "a" * 64
 WORKER_KEY: Final = EXAMPLE["registration_token"]
 SPARE_KEY: Final = "rsk_live_" + "c" * 64
+
+SCANNER: Final = "wkr_5ca77e2b90d1f346"
+"""A worker that has no room for sessions and serves a lane of batch jobs."""
 
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
@@ -293,6 +297,24 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
         )
         _insert(
             db,
+            "workers",
+            id=SCANNER,
+            registration_id=KEYS_IN_USE[1],
+            hostname="forge-08",
+            capacity=0,
+            capabilities=["code-survival-scan"],
+            **of_project,
+        )
+        _insert(
+            db,
+            "batch_jobs",
+            id=EXAMPLE["batch_job"],
+            work_type="code-survival-scan",
+            item=json.dumps({"contractVersion": 1, "prRepo": "acme/billing"}),
+            **of_project,
+        )
+        _insert(
+            db,
             "workspace_mappings",
             id=EXAMPLE["mapping"],
             provider="linear",
@@ -320,6 +342,7 @@ def _variables(live: Live) -> dict[str, str]:
         token = client.post(
             f"/api/workers/{EXAMPLE['daemon']}/refresh-token", headers=_bearer(WORKER_KEY)
         )
+        polled = client.get(f"/api/workers/{SCANNER}/poll", headers=_bearer(WORKER_KEY))
         opened = client.post("/api/auth/session", headers=_bearer(ORG_KEY))
     assert own.is_success, own.text
     return {
@@ -327,6 +350,7 @@ def _variables(live: Live) -> dict[str, str]:
         "RENSEI_WORKER_KEY": WORKER_KEY,
         "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
         "RENSEI_RUNTIME_TOKEN": token.json()["runtimeToken"],
+        "RENSEI_BATCH_TOKEN": polled.json()["batchWork"][0]["resultAuth"],
         "RENSEI_SESSION": opened.cookies["wos-session"],
         "RENSEI_M2M_CLIENT_ID": EXAMPLE["m2m_client"],
         "RENSEI_M2M_CLIENT_SECRET": EXAMPLE["m2m_secret"],

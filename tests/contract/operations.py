@@ -39,6 +39,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "mapping": "map_5e1f",
     "worker_host": "host_forge07",
     "mutation": "mut_52",
+    "batch_job": "batch:due_checkpoint:42",
     "workspace": "lin_demo",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
@@ -108,7 +109,7 @@ def rule(operation: Operation) -> Rule:
 
 
 def takes_bearer(operation: Operation) -> bool:
-    return bool({"workerJwt", "rsk_Bearer"}.intersection(operation.security))
+    return bool({"workerJwt", "rsk_Bearer", "batchJwt"}.intersection(operation.security))
 
 
 def takes_cookie(operation: Operation) -> bool:

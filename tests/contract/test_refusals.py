@@ -286,6 +286,7 @@ async def test_no_answer_tells_of_another_organization(operation, kind, world, e
             "waiting_session",
             "finished_session",
             "mapping",
+            "batch_job",
         ),
     )
 )
@@ -380,12 +381,15 @@ async def test_a_runtime_token_acts_for_no_other_worker_of_its_registration(oper
     (o, kind, name)
     for o in OPERATIONS
     if takes_bearer(o)
-    for kind in (Kind.RUNTIME, Kind.M2M)
+    for kind in (Kind.RUNTIME, Kind.M2M, Kind.BATCH)
+    if kind is not Kind.BATCH or kind in rule(o).kinds
     for name in FORGERIES
 )
 async def test_a_forged_token_is_401(operation, kind, what, world, m2m_token):
     if kind is Kind.RUNTIME:
         forged = await FORGERIES[what](tokens.RUNTIME, world.runtime_token)
+    elif kind is Kind.BATCH:
+        forged = await FORGERIES[what](tokens.BATCH, world.batch_token)
     else:
         forged = await FORGERIES[what](tokens.M2M, m2m_token)
 
@@ -393,6 +397,15 @@ async def test_a_forged_token_is_401(operation, kind, what, world, m2m_token):
 
     assert answer.status_code == 401, answer.text
     assert answer.json()["error"] in {tokens.INVALID, "The key is unknown, expired or revoked"}
+
+
+@each((o,) for o in OPERATIONS if takes_bearer(o))
+async def test_the_token_of_a_sessions_agent_is_401(operation, world):
+    """It is good, and for MCP alone."""
+    answer = await call(operation, world.things).by(world.maker.client(world.agent_token))
+
+    assert answer.status_code == 401, answer.text
+    assert answer.json()["error"] == tokens.INVALID
 
 
 @pytest.fixture(scope="module")
@@ -408,6 +421,8 @@ async def test_a_credential_that_expired_long_ago_is_401(operation, kind, world,
     if kind is Kind.RUNTIME:
         claims = claims_of(world.runtime_token)
         credential = await tokens.mint(tokens.RUNTIME, claims, LONG_AGO)
+    elif kind is Kind.BATCH:
+        credential = await tokens.mint(tokens.BATCH, claims_of(world.batch_token), LONG_AGO)
     elif kind is Kind.M2M:
         credential = await tokens.mint(tokens.M2M, claims_of(m2m_token), LONG_AGO)
     else:
@@ -505,8 +520,8 @@ async def test_a_revoked_credential_is_401_at_once(operation, kind, world, owner
     elif kind is Kind.M2M:
         speaker = mine.maker.client(await mine.m2m_token(client))
     else:
-        token = mine.runtime_token if kind is Kind.RUNTIME else mine.registrar
-        speaker = mine.maker.client(token)
+        signed_for = {Kind.RUNTIME: mine.runtime_token, Kind.BATCH: mine.batch_token}
+        speaker = mine.maker.client(signed_for.get(kind, mine.registrar))
     # Whatever remembers credentials between calls has now seen this one.
     for path in ("/api/cli/whoami", f"/api/workers/{mine.things['worker']}/poll"):
         await speaker.get(path)

@@ -21,10 +21,12 @@ PROJECT_SCOPES: Final = [
     "org:write",
     "workspaces:read",
     "workspaces:write",
+    "batch:read",
+    "batch:write",
 ]
 """All that a key of some projects can hold."""
 
-OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME})
+OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH})
 """The kinds of credential that can be bound to a project."""
 
 NOWHERE: Final = {
@@ -43,6 +45,7 @@ NOWHERE: Final = {
     "mapping": "map_ffffffffffffffff",
     "worker_host": "host_ffffffffffffffff",
     "mutation": "mut_ffffffffffffffff",
+    "batch_job": "batch:ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -55,6 +58,8 @@ class World:
     registrar: str
     things: dict[str, str]
     runtime_token: str
+    batch_token: str
+    agent_token: str
 
     @classmethod
     async def begin(cls, application: Any, owner: Any) -> Self:
@@ -89,6 +94,10 @@ class World:
         world.runtime_token = worker.answer["runtimeToken"]
         session_id = await maker.claimed(worker, project_id=project_id)
         await maker.recovery_packet(session_id)
+        session_id, world.agent_token = await maker.claimed_with_token(
+            worker, project_id=project_id
+        )
+        job_id, world.batch_token = await maker.claimed_batch_job(worker, project_id)
         m2m_client = await world.m2m_client(["*"])
         mapping = await maker.org.post(
             f"/api/org/{maker.org_id}/workspaces",
@@ -134,6 +143,7 @@ class World:
             "mapping": mapping.json()["mapping"]["id"],
             "worker_host": host.answer["workerHostId"],
             "mutation": mutation.json()["mutation"]["id"],
+            "batch_job": job_id,
             "workspace": f"lin-{secrets.token_hex(4)}",
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
@@ -199,6 +209,8 @@ class World:
                 return self.maker.client(await self.m2m_token(await self.m2m_client(["*"])))
             case Kind.RUNTIME:
                 return self.maker.client(self.runtime_token)
+            case Kind.BATCH:
+                return self.maker.client(self.batch_token)
             case Kind.SYSTEM:
                 return self.maker.system
 
@@ -215,6 +227,9 @@ class World:
             case Kind.RUNTIME:
                 claims = claims_of(self.runtime_token) | {"scope": [scope]}
                 return self.maker.client(await tokens.mint(tokens.RUNTIME, claims, 60))
+            case Kind.BATCH:
+                claims = claims_of(self.batch_token) | {"scope": [scope]}
+                return self.maker.client(await tokens.mint(tokens.BATCH, claims, 60))
         raise AssertionError(kind)
 
 

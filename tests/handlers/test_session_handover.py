@@ -56,6 +56,9 @@ async def test_a_waiting_session_is_claimed_by_name(make, audit_log):
     assert said["claimed"] is True
     assert said["session"]["workerId"] == worker.id
     assert (said["work"]["sessionId"], said["work"]["leaseEpoch"]) == (session_id, 1)
+    for name in ("mcpAuthToken", "mcpAuthTokenExpiresAt"):  # fresh every time
+        assert again["work"].pop(name)
+        assert said["work"].pop(name)
     assert again == said | {"session": again["session"]}
     assert await audit_log(of="session.claimed") == [("session.claimed", session_id)]
 
