@@ -219,4 +219,5 @@ def principal_of_runtime(claims: dict[str, Any]) -> Principal:
         frozenset(claims["scope"]) & frozenset(WORKER_SCOPES),
         registration_id=claims["reg"],
         worker_id=claims["sub"],
+        expires_at=claims["exp"],
     )

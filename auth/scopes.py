@@ -60,6 +60,9 @@ RULES: Final[dict[str, Rule]] = {
     "postSecurityScan": Rule("worker:session", WORKERS),
     "nackSession": Rule("worker:session", WORKERS),
     "postExternalUrls": Rule("worker:session", WORKERS),
+    "credentialSnapshot": Rule("worker:session", WORKERS),
+    "credentialRotateStream": Rule("worker:session", WORKERS),
+    "credentialRotate": Rule("credentials:write", MANAGERS),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),
@@ -89,6 +92,9 @@ RULES: Final[dict[str, Rule]] = {
     "createWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
     "listWorkspaceMappings": Rule("workspaces:read", READERS | SYSTEM),
     "deleteWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
+    "setCredential": Rule("credentials:write", MANAGERS),
+    "listCredentials": Rule("credentials:read", MANAGERS),
+    "deleteCredential": Rule("credentials:write", MANAGERS),
     "getHealth": Rule(PUBLIC),
 }
 

@@ -25,7 +25,8 @@ class Principal:
 
     `org_id` is None for the system key alone. `projects` is None when every project of the
     organization may be seen. `registration_id` is the key behind a worker credential: a runtime
-    token carries the key it was minted from, and a key is its own.
+    token carries the key it was minted from, and a key is its own. `expires_at` is that of a
+    runtime token, in epoch seconds.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Principal:
     registration_id: str | None = None
     worker_id: str | None = None
     issues_runtime_tokens: bool = True
+    expires_at: int | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the credential carries the scope; `*` implies all but `system`."""

@@ -6,6 +6,12 @@ names it first, and no query goes without it.
 
 from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
 from persistence.tables.counts import session_count_changes, session_counts
+from persistence.tables.credentials import (
+    credential_feeds,
+    credential_rotations,
+    credential_streams,
+    credentials,
+)
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
@@ -33,6 +39,10 @@ __all__ = [
     "audit_pending",
     "browser_sessions",
     "completions",
+    "credential_feeds",
+    "credential_rotations",
+    "credential_streams",
+    "credentials",
     "inbox_messages",
     "m2m_clients",
     "metadata",

@@ -16,10 +16,12 @@ from typing import Final
 import httpx
 import psycopg
 
+from auth import credentials
+from auth.sealing import MasterKey
 from domain.ids import fingerprint
 from domain.principal import WORKER_SCOPES
 from persistence import migrations
-from settings import PROJECT
+from settings import PROJECT, Secret
 from supervisor.stores import Stores
 from tests.conftest import LINEAR_SECRET, SYSTEM_KEY
 from tests.contract.operations import EXAMPLE
@@ -33,6 +35,8 @@ NO_HTTP: Final = "Invalid HTTP request received."
 ORG_KEY: Final = "rsk_live_" + "a" * 64
 WORKER_KEY: Final = EXAMPLE["registration_token"]
 SPARE_KEY: Final = "rsk_live_" + "c" * 64
+
+MASTER_KEY: Final = "cd" * 32
 
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
@@ -72,7 +76,7 @@ def live_server(folder: Path, **settings: str) -> Iterator[Live]:
             "RENSEI_WORKERS": "1",
             "RENSEI_WEB_DATABASE_URL": stores.web_url,
             "REDIS_URL": stores.redis_url,
-            "RENSEI_MASTER_KEY": "cd" * 32,
+            "RENSEI_MASTER_KEY": MASTER_KEY,
             "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
             "WEBHOOK_SECRET_LINEAR": LINEAR_SECRET,
             "WEBHOOK_SECRET_GITHUB": LINEAR_SECRET,
@@ -196,6 +200,7 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             work_type="development",
             priority=3,
             status="completed",
+            worker_id=EXAMPLE["worker"],
             **of_project,
         )
         for number in range(waiting):
@@ -219,6 +224,19 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             shared=True,
             **of_project,
         )
+        for credential_id, kind in ((EXAMPLE["credential"], "npm"), ("cred_kept", "anthropic")):
+            context = credentials.context(EXAMPLE["organization"], kind, credential_id, None, None)
+            envelope = credentials.seal(MasterKey(Secret(MASTER_KEY)), {"TOKEN": "secret"}, context)
+            _insert(
+                db,
+                "credentials",
+                id=credential_id,
+                kind=kind,
+                names=["TOKEN"],
+                sealed=envelope.sealed,
+                data_key=envelope.data_key,
+                **org,
+            )
     return _variables(live)
 
 

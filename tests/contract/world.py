@@ -37,6 +37,7 @@ NOWHERE: Final = {
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
+    "credential": "cred_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -92,6 +93,10 @@ class World:
             },
         )
         assert mapping.status_code == 201, mapping.text
+        credentials = [
+            await maker.credential(kind, EXAMPLE_TOKEN="example-token-of-the-tests")
+            for kind in ("anthropic", f"kind-{secrets.token_hex(4)}")
+        ]
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -100,9 +105,12 @@ class World:
             "session": session_id,
             "public_session": (await maker.stored(session_id)).public_id,
             "issue": (await maker.stored(session_id)).issue_id,
-            "finished_session": await maker.session(project_id, status="completed"),
+            "finished_session": await maker.session(
+                project_id, status="completed", worker_id=worker.id
+            ),
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
+            "credential": credentials[-1]["id"],
             "workspace": f"lin-{secrets.token_hex(4)}",
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
