@@ -91,7 +91,8 @@ def _key(operation: Operation) -> str:
         return "RENSEI_SYSTEM_KEY"
     if operation.kinds == (Kind.RUNTIME.value,):
         return "RENSEI_RUNTIME_TOKEN"
-    return "RENSEI_WORKER_KEY" if operation.slug == _WORKER_TAG else "RENSEI_ORG_KEY"
+    for_workers = operation.slug == _WORKER_TAG and Kind.PROJECT_KEY.value in operation.kinds
+    return "RENSEI_WORKER_KEY" if for_workers else "RENSEI_ORG_KEY"
 
 
 def _media(operation: Operation) -> Media | None:

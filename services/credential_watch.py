@@ -85,7 +85,7 @@ class Watch(watching.Watch[Subscription]):
         super().__init__()
         self.process_id: Final = new_id("proc")
         self._check_at = 0.0
-        self._told: Counter[Scope] = Counter()
+        self._told: Counter[Scope] | None = Counter()
         self._tell_at = 0.0
 
     @contextmanager
@@ -147,6 +147,8 @@ class Watch(watching.Watch[Subscription]):
     async def _tell(self, streams: list[Subscription]) -> None:
         counts = Counter(each.scope for each in streams if each.over is None)
         if counts != self._told or (counts and time.monotonic() >= self._tell_at):
+            # Whether it was told is unknown until the answer is there.
+            self._told = None
             await credential_streams.tell(self.process_id, counts)
             self._told, self._tell_at = counts, time.monotonic() + TELL_SECONDS
 
