@@ -110,6 +110,13 @@ def _master_key(raw: str) -> Secret:
     return Secret(raw)
 
 
+def _master_keys(raw: str) -> tuple[Secret, ...]:
+    try:
+        return tuple(_master_key(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"{error}; several are separated by commas") from None
+
+
 def _org_key(raw: str) -> Secret:
     if not re.fullmatch(r"rsk_live_[0-9a-f]{64}", raw):
         raise ValueError("rsk_live_ followed by 64 lowercase hex digits")
@@ -179,6 +186,13 @@ class Settings:
         _master_key,
         None,
         "encrypts stored signing keys and secrets; made at the first embedded start",
+    )
+    previous_master_keys: tuple[Secret, ...] = _setting(
+        "RENSEI_MASTER_KEY_PREVIOUS",
+        _master_keys,
+        (),
+        "other master keys, separated by commas, that still open what is stored; "
+        "see *Changing the master key*",
     )
     system_key: Secret | None = _setting(
         "RENSEI_SYSTEM_KEY",

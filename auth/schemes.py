@@ -250,6 +250,7 @@ def principal_of_runtime(claims: dict[str, Any]) -> Principal:
         frozenset(claims["scope"]) & frozenset(WORKER_SCOPES),
         registration_id=claims["reg"],
         worker_id=claims["sub"],
+        expires_at=claims["exp"],
     )
 
 

@@ -81,6 +81,9 @@ RULES: Final[dict[str, Rule]] = {
     "listBatchJobs": Rule("batch:read", READERS),
     "getBatchJob": Rule("batch:read", READERS),
     "postBatchResult": Rule("batch:result", BATCH_ONLY),
+    "credentialSnapshot": Rule("worker:session", WORKERS),
+    "credentialRotateStream": Rule("worker:session", WORKERS),
+    "credentialRotate": Rule("credentials:write", MANAGERS),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),
@@ -115,6 +118,9 @@ RULES: Final[dict[str, Rule]] = {
     "createWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
     "listWorkspaceMappings": Rule("workspaces:read", READERS | SYSTEM),
     "deleteWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
+    "setCredential": Rule("credentials:write", MANAGERS),
+    "listCredentials": Rule("credentials:read", MANAGERS),
+    "deleteCredential": Rule("credentials:write", MANAGERS),
     "getHealth": Rule(PUBLIC),
 }
 

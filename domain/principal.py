@@ -35,7 +35,7 @@ class Principal:
     `org_id` is None for the system key alone. `projects` is None when every project of the
     organization may be seen. `registration_id` is the key behind a worker credential: a runtime
     token carries the key it was minted from, and a key is its own. `claim` is what a batch token
-    was minted for.
+    was minted for. `expires_at` is that of a runtime token, in epoch seconds.
     """
 
     kind: Kind
@@ -47,6 +47,7 @@ class Principal:
     worker_id: str | None = None
     issues_runtime_tokens: bool = True
     claim: BatchClaim | None = None
+    expires_at: int | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the credential carries the scope; `*` implies all but `system`."""

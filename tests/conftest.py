@@ -18,6 +18,7 @@ from supervisor.stores import Stores
 from tests.client import Client
 from tests.factories import Maker
 from tests.outbound.servers import FakeLinear, running
+from tests.streams import on_a_socket
 
 SYSTEM_KEY = "rsk_system_" + "5" * 64
 LINEAR_SECRET = "lin_wh_secret_of_the_tests"
@@ -73,6 +74,13 @@ async def application(given: settings.Settings) -> AsyncIterator[Any]:
 
     async with serving(create_app(given)) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+async def address(application: Any) -> AsyncIterator[str]:
+    """The application behind a real server: what streams promise cannot be seen without one."""
+    async with on_a_socket(application) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

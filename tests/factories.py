@@ -198,6 +198,19 @@ class Maker:
             (status, self.org_id, session_id),
         )
 
+    async def credential(
+        self, kind: str, org_id: str | None = None, place: Any = None, **env: str
+    ) -> dict[str, Any]:
+        """A credential with these variables; `place` has its `projectId` and `envName`."""
+        caller = self.org if org_id is None else self.client(await self.key(org_id))
+        variables = [{"name": name, "value": value} for name, value in env.items()]
+        answer = await caller.put(
+            f"/api/org/{org_id or self.org_id}/credentials",
+            json={"kind": kind, "variables": variables, **(place or {})},
+        )
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["credential"])
+
     async def stored(self, session_id: str) -> Any:
         """The session's row as it is now."""
         rows = await self.owner.execute(

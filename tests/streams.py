@@ -8,9 +8,26 @@ import sys
 from contextlib import asynccontextmanager
 
 import httpx
+import uvicorn
 
 from services import session_watch
 from settings import PROJECT
+
+
+@asynccontextmanager
+async def on_a_socket(application):
+    """The address of a real server before the application."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application, lifespan="off", log_level="critical", timeout_graceful_shutdown=1
+            )
+        )
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        await serving
 
 
 class Stream:

@@ -22,6 +22,10 @@ GOOD = {
     "REDIS_URL": ("unix:///run/valkey.sock", "unix:///run/valkey.sock"),
     "RENSEI_BOOTSTRAP_KEY": ("rsk_live_" + "0a" * 32, Secret("rsk_live_" + "0a" * 32)),
     "RENSEI_MASTER_KEY": ("0a" * 32, Secret("0a" * 32)),
+    "RENSEI_MASTER_KEY_PREVIOUS": (
+        "0b" * 32 + ", " + "0c" * 32,
+        (Secret("0b" * 32), Secret("0c" * 32)),
+    ),
     "RENSEI_SYSTEM_KEY": ("x" * 16, Secret("x" * 16)),
     "RENSEI_PUBLIC_URL": ("https://rensei.example/", "https://rensei.example"),
     "RENSEI_TRUSTED_PROXIES": (
@@ -71,6 +75,8 @@ BAD = [
     ("RENSEI_MASTER_KEY", "0a" * 31),
     ("RENSEI_MASTER_KEY", "0A" * 32),
     ("RENSEI_MASTER_KEY", "zz" * 32),
+    ("RENSEI_MASTER_KEY_PREVIOUS", "0b" * 31),
+    ("RENSEI_MASTER_KEY_PREVIOUS", "0b" * 32 + " " + "0c" * 32),
     ("RENSEI_SYSTEM_KEY", "x" * 15),
     ("RENSEI_PUBLIC_URL", "rensei.example"),
     ("RENSEI_PUBLIC_URL", "ftp://rensei.example"),

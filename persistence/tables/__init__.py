@@ -13,6 +13,12 @@ from persistence.tables.access import (
 )
 from persistence.tables.batch import batch_jobs
 from persistence.tables.counts import session_count_changes, session_counts
+from persistence.tables.credentials import (
+    credential_feeds,
+    credential_rotations,
+    credential_streams,
+    credentials,
+)
 from persistence.tables.files import file_reservations
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
@@ -48,6 +54,10 @@ __all__ = [
     "completions",
     "file_reservations",
     "idempotency_keys",
+    "credential_feeds",
+    "credential_rotations",
+    "credential_streams",
+    "credentials",
     "inbox_messages",
     "interview_frames",
     "interview_turns",

@@ -19,10 +19,12 @@ import httpx
 import psycopg
 from psycopg.types.json import Jsonb
 
+from auth import credentials
+from auth.sealing import MasterKey
 from domain.ids import fingerprint
 from domain.principal import WORKER_SCOPES
 from persistence import migrations
-from settings import PROJECT
+from settings import PROJECT, Secret
 from supervisor.stores import Stores
 from tests.conftest import LINEAR_SECRET, SYSTEM_KEY
 from tests.contract.operations import EXAMPLE
@@ -39,6 +41,7 @@ SPARE_KEY: Final = "rsk_live_" + "c" * 64
 
 SCANNER: Final = "wkr_5ca77e2b90d1f346"
 """A worker that has no room for sessions and serves a lane of batch jobs."""
+MASTER_KEY: Final = "cd" * 32
 
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
@@ -80,7 +83,7 @@ def live_server(folder: Path, **settings: str) -> Iterator[Live]:
             "RENSEI_WORKERS": "1",
             "RENSEI_WEB_DATABASE_URL": stores.web_url,
             "REDIS_URL": stores.redis_url,
-            "RENSEI_MASTER_KEY": "cd" * 32,
+            "RENSEI_MASTER_KEY": MASTER_KEY,
             "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
             "WEBHOOK_SECRET_LINEAR": LINEAR_SECRET,
             "WEBHOOK_SECRET_GITHUB": LINEAR_SECRET,
@@ -205,6 +208,7 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             work_type="development",
             priority=3,
             status="completed",
+            worker_id=EXAMPLE["worker"],
             **of_project,
         )
         # The last of the queue, so that no poll takes it away.
@@ -322,6 +326,19 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             shared=True,
             **of_project,
         )
+        for credential_id, kind in ((EXAMPLE["credential"], "npm"), ("cred_kept", "anthropic")):
+            context = credentials.context(EXAMPLE["organization"], kind, credential_id, None, None)
+            envelope = credentials.seal(MasterKey(Secret(MASTER_KEY)), {"TOKEN": "secret"}, context)
+            _insert(
+                db,
+                "credentials",
+                id=credential_id,
+                kind=kind,
+                names=["TOKEN"],
+                sealed=envelope.sealed,
+                data_key=envelope.data_key,
+                **org,
+            )
     return _variables(live)
 
 

@@ -40,6 +40,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "worker_host": "host_forge07",
     "mutation": "mut_52",
     "batch_job": "batch:due_checkpoint:42",
+    "credential": "cred_4d1c",
     "workspace": "lin_demo",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,

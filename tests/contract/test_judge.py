@@ -28,6 +28,7 @@ THINGS: Final = (
     "select provider, secret_encrypted from org_webhook_secrets where org_id = %(organization)s",
     "select id, status, worker_id, lease_epoch, lost_at from sessions order by id",
     "select * from workers where id in (%(worker)s, %(daemon)s) order by id",
+    "select * from credentials order by id",
     "select token_hash, ended_at from browser_sessions where created_at = %(opened)s",
     "select id, name, slug from projects where id = %(project)s",
     "select * from mutations where id = %(mutation)s",

@@ -46,6 +46,7 @@ NOWHERE: Final = {
     "worker_host": "host_ffffffffffffffff",
     "mutation": "mut_ffffffffffffffff",
     "batch_job": "batch:ffffffffffffffff",
+    "credential": "cred_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -126,6 +127,10 @@ class World:
         assert interview_session in polled.json()["claimedSessionIds"], polled.text
         finished_interview, finished_session = await maker.interview(project_id)
         await maker.end(finished_session)
+        credentials = [
+            await maker.credential(kind, EXAMPLE_TOKEN="example-token-of-the-tests")
+            for kind in ("anthropic", f"kind-{secrets.token_hex(4)}")
+        ]
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -144,6 +149,12 @@ class World:
             "worker_host": host.answer["workerHostId"],
             "mutation": mutation.json()["mutation"]["id"],
             "batch_job": job_id,
+            "finished_session": await maker.session(
+                project_id, status="completed", worker_id=worker.id
+            ),
+            "key": (await maker.key_answer())["id"],
+            "mapping": mapping.json()["mapping"]["id"],
+            "credential": credentials[-1]["id"],
             "workspace": f"lin-{secrets.token_hex(4)}",
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],

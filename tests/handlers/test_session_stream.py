@@ -5,7 +5,6 @@ import json
 import signal
 import socket
 import time
-from contextlib import asynccontextmanager
 
 import pytest
 
