@@ -29,7 +29,7 @@ from handlers.refusals import refuse
 from pages import create_pages
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
-from services import session_watch, tasks, work_bell
+from services import git_tokens, session_watch, tasks, work_bell
 
 CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
@@ -131,6 +131,7 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
     await database.connect(str(now.web_database_url))
     store.connect(now.redis_url)
     watch, bell = session_watch.open_watch(), work_bell.open_bell()
+    tokens = git_tokens.open_tokens()
     try:
         await _put_deployment_key(now)
         beating = [
@@ -145,6 +146,7 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
     finally:
         await watch.close()
         await bell.close()
+        await tokens.close()
         await session_news.settle()
         await store.disconnect()
         await database.disconnect()

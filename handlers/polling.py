@@ -8,8 +8,9 @@ from domain.principal import Principal
 from domain.times import epoch_ms
 from handlers.replies import Reply
 from persistence import inbox, queue
-from services import work_bell
+from services import git_tokens, work_bell
 from services.ownership import no_such_worker
+from services.repositories import of_project
 
 
 async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
@@ -29,12 +30,18 @@ async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
         if claimed or messages or bell.ending or clock() >= until:
             break
         await bell.wait(org_id, rows[0].own_project_id, until - clock())
+    git_credentials = await git_tokens.current().credentials(org_id, rows[0], claimed=bool(claimed))
     return {
-        "work": [queued_work(row, org_id) for row in claimed],
+        "work": [
+            queued_work(row, org_id)
+            | of_project(row.work, row.project_repository, row.default_branch)
+            for row in claimed
+        ],
         "inboxMessages": messages,
         "hasInboxMessages": bool(messages),
         "preClaimed": bool(claimed),
         "claimedSessionIds": [row.session_id for row in claimed],
+        "gitCredentials": git_credentials,
     }, 200
 
 

@@ -13,6 +13,7 @@ from handlers.session_lifecycle import session_state
 from persistence import audit, database, handover, sessions, workers
 from persistence.ephemeral import nudges
 from services.ownership import OWNED_BY_ANOTHER, credential_ended, no_such_worker
+from services.repositories import repository_of
 
 
 async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -30,7 +31,7 @@ async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Repl
         if session is None or session.project_id != worker.project_id:
             raise NotFound("Session not found")
         if session.status == "claimed" and session.worker_id == worker_id:
-            return _claimed(session), 200
+            return await _claimed(session), 200
         reason = await _why_not(db, session, worker, room)
         if reason:
             return {"claimed": False, "reason": reason}, 200
@@ -58,7 +59,7 @@ async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Repl
             ("session", id_),
             {"leaseEpoch": session.lease_epoch, "projectId": session.project_id},
         )
-    return _claimed(session), 200
+    return await _claimed(session), 200
 
 
 async def nack_session(id_: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -185,11 +186,12 @@ async def _refuse_to_act(user: Principal, worker_id: str, *, unknown_is_fine: bo
         raise Forbidden(OWNED_BY_ANOTHER)
 
 
-def _claimed(session: Any) -> dict[str, Any]:
+async def _claimed(session: Any) -> dict[str, Any]:
     return {
         "claimed": True,
         "session": session_state(session),
-        "work": queued_work(session, session.org_id),
+        "work": queued_work(session, session.org_id)
+        | await repository_of(session.org_id, session.project_id, session.work),
     }
 
 

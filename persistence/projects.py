@@ -1,14 +1,19 @@
 """Projects of an organization."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, exists, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict, NotFound
+from persistence import database
 from persistence.paging import Page, page
 from persistence.tables import organizations, projects
+
+FIRST_REPOSITORY: Final = """
+select repository, default_branch from projects where org_id = %(org)s and id = %(project)s
+"""
 
 
 async def create(
@@ -71,6 +76,12 @@ async def find(
     if visible is not None:
         query = query.where(projects.c.id.in_(visible))
     return (await db.execute(query.order_by(projects.c.id != id_or_slug).limit(1))).one_or_none()
+
+
+async def first_repository(org_id: str, project_id: str) -> Any | None:
+    """A project's first repository and its branch; one round trip."""
+    rows = await database.hot(FIRST_REPOSITORY, {"org": org_id, "project": project_id})
+    return rows[0] if rows else None
 
 
 async def missing(db: AsyncConnection, org_id: str, project_ids: list[str]) -> list[str]:

@@ -7,8 +7,21 @@ from persistence import database
 
 MOST_PER_POLL: Final = 5
 
+# Beside each row stands what the project says of its repositories, and with which connection they
+# are reached: the one that the project names, or else the organization's oldest.
 CLAIM: Final = """
-select * from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(lease)s)
+select c.*, p.repository as project_repository, p.default_branch, p.other_repositories,
+       g.id as git_connection_id, g.version as git_version,
+       g.id is not null and exists (
+         select 1 from sessions h where h.slot_worker_id = %(worker)s and h.status <> 'stopped')
+         as holds_work
+  from claim_sessions(%(org)s, %(worker)s, %(registration)s, %(most)s, %(lease)s) c
+  left join projects p on p.org_id = %(org)s and p.id = c.own_project_id
+  left join lateral (
+    select n.id, n.version from connections n
+     where p.repository is not null and n.org_id = p.org_id and n.provider = 'github'
+       and (p.github_connection_id is null or n.id = p.github_connection_id)
+     order by n.created_at, n.id limit 1) g on true
 """
 
 
@@ -18,9 +31,11 @@ async def claim(
     """Give the worker the next sessions it has room for, at most five.
 
     No row means no such living worker; one row without a `session_id`, nothing for it now. Every
-    row says in `has_inbox` whether messages are due. One round trip. Polls of one worker wait for
-    each other, so together they never exceed its capacity; polls of several skip the rows the
-    others hold, so no session goes out twice. Each claim's audit event shares its transaction.
+    row says in `has_inbox` whether messages are due, and in `holds_work` whether the worker held
+    something before, where a connection reaches the project's repositories. One round trip. Polls
+    of one worker wait for each other, so together they never exceed its capacity; polls of several
+    skip the rows the others hold, so no session goes out twice. Each claim's audit event shares its
+    transaction.
     """
     return await database.hot(
         CLAIM,

@@ -5,6 +5,7 @@ names it first, and no query goes without it.
 """
 
 from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
+from persistence.tables.connections import connections
 from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
@@ -33,6 +34,7 @@ __all__ = [
     "audit_pending",
     "browser_sessions",
     "completions",
+    "connections",
     "inbox_messages",
     "m2m_clients",
     "metadata",

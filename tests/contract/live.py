@@ -34,6 +34,7 @@ ORG_KEY: Final = "rsk_live_" + "a" * 64
 WORKER_KEY: Final = EXAMPLE["registration_token"]
 SPARE_KEY: Final = "rsk_live_" + "c" * 64
 
+SPARE_CONNECTION: Final = "conn_5bare"
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 """Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
@@ -219,6 +220,17 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             shared=True,
             **of_project,
         )
+        for connection_id in (EXAMPLE["connection"], SPARE_CONNECTION):
+            _insert(
+                db,
+                "connections",
+                id=connection_id,
+                provider="linear",
+                name=connection_id,
+                secret_encrypted=b"sealed elsewhere",
+                secret_shown="…",
+                **org,
+            )
     return _variables(live)
 
 

@@ -34,6 +34,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "key": "key_7b1",
     "mapping": "map_5e1f",
     "workspace": "lin_demo",
+    "connection": "conn_7d20",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
     "registration_token": "rsk_live_" + "5f1c0d2e" * 8,

@@ -37,6 +37,7 @@ NOWHERE: Final = {
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
+    "connection": "conn_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -92,6 +93,11 @@ class World:
             },
         )
         assert mapping.status_code == 201, mapping.text
+        connection = await maker.org.post(
+            f"/api/org/{maker.org_id}/connections",
+            json={"provider": "linear", "name": "test", "token": f"lin_{secrets.token_hex(16)}"},
+        )
+        assert connection.status_code == 201, connection.text
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -104,6 +110,7 @@ class World:
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
             "workspace": f"lin-{secrets.token_hex(4)}",
+            "connection": connection.json()["connection"]["id"],
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
             "registration_token": world.registrar,
