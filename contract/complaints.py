@@ -12,6 +12,9 @@ BANNED: Final = "x-contract-banned"
 NONE: Final = "x-contract-none"
 """Marks a `not` that stands for a choice of which no branch fits."""
 
+NOT_REPEATED: Final = "x-not-repeated"
+"""Marks, in a contract, a value that may be a secret: a refusal does not tell it back."""
+
 _MOST_TOLD: Final = 3
 _LONGEST_VALUE: Final = 60
 _MOST_OPTIONS: Final = 12
@@ -83,11 +86,11 @@ def _explain(error: ValidationError, document: Any, value: Any, place: str) -> s
         return f"{where}.{_cut(kind.property)}: is required"
     if name == "type":
         wanted = " or ".join(_TYPES.get(each, each) for each in kind.types)
-        return f"{where}: {shown(found)} is not {wanted}"
+        return f"{where}: {_told(error, document, found)}is not {wanted}"
     if name == "enum":
         return f"{where}: {shown(found)} is not one of {_options(kind.options)}"
     if name == "pattern":
-        return f"{where}: {shown(found)} does not match {kind.pattern}"
+        return f"{where}: {_told(error, document, found)}does not match {kind.pattern}"
     if name == "additionalProperties":
         return f"{where}: does not take " + _cut(", ".join(map(repr, kind.unexpected)))
     if name in ("oneOf", "anyOf"):
@@ -101,6 +104,12 @@ def _explain(error: ValidationError, document: Any, value: Any, place: str) -> s
     if name in _SIMPLE:
         return f"{where}: {_SIMPLE[name](kind)}"
     return f"{where}: does not fit the contract ({name})"
+
+
+def _told(error: ValidationError, document: Any, found: Any) -> str:
+    """The value that is complained of and a blank, or nothing where it may be a secret."""
+    secret = _walk(document, error.schema_path[:-1]).get(NOT_REPEATED)
+    return "" if secret else f"{shown(found)} "
 
 
 def _explain_choice(error: ValidationError, document: Any, value: Any, place: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from contract import references
-from contract.complaints import BANNED, NONE, explain
+from contract.complaints import BANNED, NONE, NOT_REPEATED, explain
 from contract.references import Json
 
 _AS_IT_IS: Final = frozenset(
@@ -178,6 +178,8 @@ class _Translation:
             elif keyword == "discriminator":
                 # Draft 4 ignores it; the wording of complaints does not.
                 made["x-discriminator"] = value
+            elif keyword == NOT_REPEATED:
+                made[keyword] = value
             elif keyword not in _WITHOUT_EFFECT and not keyword.startswith("x-"):
                 raise ValueError(f"OpenAPI 3.0 has no schema keyword {keyword!r}; remove it")
         if schema.get("format") == "date-time":
