@@ -144,7 +144,7 @@ class FakeGitHub(Server):
     """GitHub's REST API as far as the server uses it: tokens of one installation, account `acme`.
 
     `trouble` are answers to give first, one a request; None lets one through. `minted` are the
-    bare names that each token was asked for.
+    bare names that each token was asked for. While `door` is not set, no answer goes out.
     """
 
     def __init__(self, key):
@@ -154,11 +154,14 @@ class FakeGitHub(Server):
         self.repositories = ("billing", "ledger")
         self.lifetime = 3600.0
         self.seconds = 0.0
+        self.door = asyncio.Event()
+        self.door.set()
         self.trouble = []
         self.minted = []
 
     async def _answer(self, asked):
         await asyncio.sleep(self.seconds)
+        await self.door.wait()
         if self.trouble and (trouble := self.trouble.pop(0)) is not None:
             return trouble
         if asked.path != "/app/installations/99/access_tokens":
