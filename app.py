@@ -29,7 +29,7 @@ from handlers.refusals import refuse
 from pages import create_pages
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
-from services import credential_watch, routing, session_watch, tasks, work_bell
+from services import credential_watch, git_tokens, routing, session_watch, tasks, work_bell
 
 CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
@@ -132,6 +132,7 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
     store.connect(now.redis_url)
     watch, bell = session_watch.open_watch(), work_bell.open_bell()
     rotations = credential_watch.open_watch()
+    tokens = git_tokens.open_tokens()
     try:
         await _put_deployment_key(now)
         beating = [
@@ -147,6 +148,7 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
         await watch.close()
         await rotations.close()
         await bell.close()
+        await tokens.close()
         await session_news.settle()
         await routing.settle()
         await store.disconnect()

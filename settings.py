@@ -242,6 +242,12 @@ class Settings:
         "https://api.linear.app/graphql",
         "where Linear's GraphQL is",
     )
+    github_api_url: str = _setting(
+        "GITHUB_API_URL",
+        _url("https", "http"),
+        "https://api.github.com",
+        "where GitHub's REST API is; `https://HOST/api/v3` for a GitHub Enterprise Server",
+    )
     allowed_private_hosts: tuple[str, ...] = _setting(
         "RENSEI_ALLOWED_PRIVATE_HOSTS",
         _hosts,
@@ -331,13 +337,17 @@ class Settings:
                 "LINEAR_API_KEY and LINEAR_API_KEY_ORG, the organization it acts for, "
                 "must be set together"
             )
-        address = urlsplit(self.linear_api_url)
-        names = {address.netloc.lower(), re.sub(r":\d+$", "", address.netloc.lower())}
-        allowed = names & set(self.allowed_private_hosts)
-        if address.scheme != "https" and not allowed:
-            wrong.append(
-                "LINEAR_API_URL must be https, or its host stand in RENSEI_ALLOWED_PRIVATE_HOSTS"
-            )
+        for name, url in (
+            ("LINEAR_API_URL", self.linear_api_url),
+            ("GITHUB_API_URL", self.github_api_url),
+        ):
+            address = urlsplit(url)
+            names = {address.netloc.lower(), re.sub(r":\d+$", "", address.netloc.lower())}
+            allowed = names & set(self.allowed_private_hosts)
+            if address.scheme != "https" and not allowed:
+                wrong.append(
+                    f"{name} must be https, or its host stand in RENSEI_ALLOWED_PRIVATE_HOSTS"
+                )
         return wrong
 
     @property

@@ -4,6 +4,7 @@ from typing import Any
 
 from auth import keyring
 from auth.webhook_signatures import secret_context
+from domain.errors import NotFound
 from domain.ids import new_id
 from domain.principal import Principal
 from domain.times import iso
@@ -50,6 +51,16 @@ async def list_projects(org_id: str, user: Principal, limit: int, cursor: str | 
     async with database.statement() as db:
         page = await projects.list_page(db, org_id, user.projects, limit, cursor)
     return {"projects": [_project(row) for row in page.rows], "nextCursor": page.next_cursor}, 200
+
+
+async def get_project(org_id: str, project_id: str, user: Principal) -> Reply:
+    """Read one project."""
+    user.require_org(org_id)
+    async with database.statement() as db:
+        project = await projects.find(db, org_id, user.projects, project_id, by_slug=False)
+    if project is None:
+        raise NotFound("Project not found")
+    return {"project": _project(project)}, 200
 
 
 async def get_org_settings(org_id: str, user: Principal) -> Reply:

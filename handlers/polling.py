@@ -11,9 +11,10 @@ from domain.times import epoch_ms
 from handlers.replies import Reply
 from persistence import batch_jobs, database, inbox, queue, recovery, sessions
 from persistence.ephemeral import session_news
-from services import batch_lanes, work_bell
+from services import batch_lanes, git_tokens, work_bell
 from services.agent_access import agent_access
 from services.ownership import credential_ended, no_such_worker
+from services.repositories import of_project
 
 
 async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
@@ -37,9 +38,11 @@ async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
         await bell.wait(org_id, rows[0].own_project_id, until - clock())
     for row in claimed:
         session_news.tell_surely(org_id, row.session_id)
+    git_credentials = await git_tokens.current().credentials(org_id, rows[0], claimed=bool(claimed))
     return {
         "work": [
             queued_work(row, org_id, row)
+            | of_project(row.work, row.project_repository, row.default_branch)
             | await agent_access(
                 SessionAgent(org_id, row.project_id, row.session_id, id_), row.polled_at
             )
@@ -50,6 +53,7 @@ async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
         "preClaimed": bool(claimed),
         "claimedSessionIds": [row.session_id for row in claimed],
         **await batch_lanes.lanes(rows[0].capabilities or (), batch),
+        "gitCredentials": git_credentials,
     }, 200
 
 

@@ -15,6 +15,7 @@ from persistence import audit, database, handover, recovery, sessions, workers
 from persistence.ephemeral import nudges, session_news
 from services.agent_access import agent_access
 from services.ownership import OWNED_BY_ANOTHER, credential_ended, no_such_worker
+from services.repositories import repository_of
 
 
 async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -196,7 +197,8 @@ async def _claimed(session: Any, packet: Any) -> dict[str, Any]:
         "claimed": True,
         "session": session_state(session),
         "work": queued_work(session, session.org_id, packet)
-        | await agent_access(agent, session.claimed_at),
+        | await agent_access(agent, session.claimed_at)
+        | await repository_of(session.org_id, session.project_id, session.work),
     }
 
 

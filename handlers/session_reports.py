@@ -26,7 +26,7 @@ async def post_session_activity(id_: str, body: dict[str, Any], user: Principal)
     session_news.tell_soon(str(user.org_id), id_)
     provider_session_id = stored.provider_session_id if stored else None
     target = tracker_messages.agent_session_of(id_, provider_session_id) or id_
-    reason = tracker.not_sent_because(str(user.org_id), id_, provider_session_id)
+    reason = await tracker.not_sent_because(str(user.org_id), id_, provider_session_id)
     if reason is None and body["activity"]["type"] not in tracker_messages.FORWARDED:
         reason = f"{body['activity']['type']} is not forwarded"
     if reason is not None:
@@ -57,7 +57,7 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
                 db, session.org_id, user, "session.completion_posted", ("session", id_)
             )
             await tracker.comment(db, session, body["summary"], body.get("planItems"))
-    posted = tracker.completion(session, body["summary"], body.get("planItems"))
+    posted = await tracker.completion(session, body["summary"], body.get("planItems"))
     if posted.reason is not None:
         return {"posted": 0, "errors": [], "reason": posted.reason}, 200
     await nudges.try_nudge(nudges.OUTBOX)
@@ -69,7 +69,7 @@ async def post_session_progress(id_: str, body: dict[str, Any], user: Principal)
     user.require_worker(body["workerId"])
     async with database.transaction() as db:
         session = await hold(db, user, id_, body["workerId"], body.get("leaseEpoch"))
-    reason = tracker.not_sent_because(session.org_id, id_, session.provider_session_id)
+    reason = await tracker.not_sent_because(session.org_id, id_, session.provider_session_id)
     activity = {"type": "progress", "content": body["message"]}
     if "milestone" in body:
         activity["milestone"] = body["milestone"]
@@ -112,7 +112,7 @@ async def post_tool_error(id_: str, body: dict[str, Any], user: Principal) -> Re
             await tracker.report_tool_error(
                 db, session, body["toolName"], body["errorMessage"], body.get("context") or {}
             )
-    reason = tracker.no_issue_because(session, body.get("context") or {})
+    reason = await tracker.no_issue_because(session, body.get("context") or {})
     if reason is not None:
         return {"created": False, "reason": reason}, 200
     await nudges.try_nudge(nudges.OUTBOX)
@@ -161,7 +161,7 @@ async def _store(
     session_id: str, body: dict[str, Any], user: Principal, lease_epoch: int | None
 ) -> activities.Stored | None:
     activity = body["activity"]
-    is_told = tracker.tells(str(user.org_id), session_id)
+    is_told = await tracker.tells(str(user.org_id), session_id)
     repeatable = "timestamp" in activity or "toolUseId" in activity
     return await activities.store(
         str(user.org_id),

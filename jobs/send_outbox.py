@@ -14,6 +14,7 @@ from domain.tracker_messages import agent_session_of
 from outbound.guarded_client import GuardedClient
 from outbound.linear import Linear, Rejected, TryAgain
 from persistence import database, outbox
+from services import linear_access
 
 MOST_TRIES: Final = 8
 FIRST_WAIT_SECONDS: Final = 2.0
@@ -98,11 +99,12 @@ async def _work_on(client: GuardedClient, row: Row[Any]) -> None:
 
 async def _send(client: GuardedClient, row: Row[Any]) -> None:
     """Say one thing to Linear; raises `TryAgain` or `Rejected`."""
-    now = settings.current()
-    if now.linear_api_key is None or now.linear_api_key_org != row.org_id:
+    async with database.statement() as db:
+        credential = await linear_access.credential(db, row.org_id, row.project_id)
+    if credential is None:
         raise Rejected("no Linear credential is configured for the organization")
     target = agent_session_of(row.session_id, row.provider_session_id)
-    linear = Linear(client, now.linear_api_url, now.linear_api_key)
+    linear = Linear(client, settings.current().linear_api_url, credential)
     what, entity_id = row.payload, entity_id_of(row)
     if row.kind == "comment":
         await linear.create_comment(entity_id, what["issueId"], what["body"])

@@ -37,7 +37,8 @@ async def next_due(db: AsyncConnection, sending_seconds: float) -> Row[Any] | No
 
     Only the oldest open row of a session can be due. It is `sending` until its sender says what
     came of it; when the time is over without a word, the sender is gone and the row is due again.
-    Two processes at once never take one row. The row carries what its session is bound to.
+    Two processes at once never take one row. The row carries its session's project, and what the
+    session is bound to.
     """
     earlier = outbox.alias("earlier")
     # As a scalar it is looked up row by row along the index of due rows, of which the first will
@@ -69,7 +70,7 @@ async def next_due(db: AsyncConnection, sending_seconds: float) -> Row[Any] | No
                 attempts=outbox.c.attempts + 1,
                 next_try_at=func.now() + _seconds(sending_seconds),
             )
-            .returning(*outbox.c, sessions.c.provider_session_id)
+            .returning(*outbox.c, sessions.c.provider_session_id, sessions.c.project_id)
         )
     ).one_or_none()
 

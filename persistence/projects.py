@@ -1,15 +1,20 @@
 """Projects of an organization."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, case, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict, NotFound
+from persistence import database
 from persistence.paging import Page, page
 from persistence.tables import organizations, projects
+
+FIRST_REPOSITORY: Final = """
+select repository, default_branch from projects where org_id = %(org)s and id = %(project)s
+"""
 
 
 async def create(
@@ -89,6 +94,12 @@ async def set_providers(
     )
     if unknown := sorted(set(providers) - set(changed)):
         raise NotFound(f"Project not found: {', '.join(unknown[:5])}")
+
+
+async def first_repository(org_id: str, project_id: str) -> Any | None:
+    """A project's first repository and its branch; one round trip."""
+    rows = await database.hot(FIRST_REPOSITORY, {"org": org_id, "project": project_id})
+    return rows[0] if rows else None
 
 
 async def missing(db: AsyncConnection, org_id: str, project_ids: list[str]) -> list[str]:

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from joserfc.jwk import RSAKey
 
 import settings
 from persistence import database, migrations
 from supervisor.stores import Stores
 from tests.client import Client
 from tests.factories import Maker
-from tests.outbound.servers import FakeLinear, running
+from tests.outbound.servers import FakeGitHub, FakeLinear, running
 from tests.streams import on_a_socket
 
 SYSTEM_KEY = "rsk_system_" + "5" * 64
@@ -142,6 +143,23 @@ async def linear(given: settings.Settings, make: Maker) -> AsyncIterator[FakeLin
                 linear_api_url=fake.url,
                 allowed_private_hosts=(fake.host,),
             )
+        )
+        yield fake
+        settings.use(given)
+
+
+@pytest.fixture(scope="session")
+def app_key() -> RSAKey:
+    """The private key of a GitHub App."""
+    return RSAKey.generate_key(2048)
+
+
+@pytest.fixture
+async def github(given: settings.Settings, app_key: RSAKey) -> AsyncIterator[FakeGitHub]:
+    """GitHub, played on loopback."""
+    async with running(FakeGitHub(app_key)) as fake:
+        settings.use(
+            replace(given, github_api_url=fake.url, allowed_private_hosts=(fake.host,)),
         )
         yield fake
         settings.use(given)

@@ -97,6 +97,24 @@ class Maker:
         said = answer.json()
         return Made(said["workerId"], said, self.client(said["runtimeToken"]))
 
+    async def connection(self, provider: str = "linear", **body: Any) -> str:
+        """The id of a new connection of the organization."""
+        answer = await self.org.post(
+            f"/api/org/{self.org_id}/connections",
+            json={"provider": provider, "name": provider, **body},
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["connection"]["id"])
+
+    async def settings_of_project(self, project_id: str | None = None, **body: Any) -> None:
+        """Change the settings of a project, whatever they are now."""
+        answer = await self.org.patch(
+            f"/api/org/{self.org_id}/projects/{project_id or self.project_id}/settings",
+            json=body,
+            headers={"If-Match": "*"},
+        )
+        assert answer.status_code == 200, answer.text
+
     async def session(self, project_id: str | None = None, **columns: Any) -> str:
         """The id of a session in the queue; `columns` are those of the table."""
         number = next(_numbers)

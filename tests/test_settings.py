@@ -39,6 +39,7 @@ GOOD = {
     "LINEAR_API_KEY": ("lin_api_1", Secret("lin_api_1")),
     "LINEAR_API_KEY_ORG": ("org_demo", "org_demo"),
     "LINEAR_API_URL": ("https://linear.example/graphql", "https://linear.example/graphql"),
+    "GITHUB_API_URL": ("https://ghe.example/api/v3/", "https://ghe.example/api/v3"),
     "RENSEI_ALLOWED_PRIVATE_HOSTS": ("fake.internal:8443", ("fake.internal:8443",)),
     "RENSEI_HEARTBEAT_SECONDS": ("2.5", 2.5),
     "RENSEI_LEASE_SECONDS": ("30", 30.0),

@@ -12,6 +12,7 @@ from persistence.tables.access import (
     signing_keys,
 )
 from persistence.tables.batch import batch_jobs
+from persistence.tables.connections import connections
 from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.credentials import (
     credential_feeds,
@@ -58,6 +59,7 @@ __all__ = [
     "credential_rotations",
     "credential_streams",
     "credentials",
+    "connections",
     "inbox_messages",
     "interview_frames",
     "interview_turns",

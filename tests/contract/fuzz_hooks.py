@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from auth.scopes import RULES
 from domain.principal import Kind
-from tests.contract.live import FINISHED_PUBLIC_ID, KEYS_IN_USE
+from tests.contract.live import FINISHED_PUBLIC_ID, KEYS_IN_USE, SPARE_CONNECTION
 from tests.contract.operations import EXAMPLE
 
 SIGNED_BY: Final = {
@@ -102,6 +102,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     # The stream of an interview that goes on has no end.
     if operation_id == "streamInterview" and case.path_parameters.get("id", "").startswith("int_"):
         case.path_parameters["id"] = EXAMPLE["finished_interview"]
+    ends = operation_id == "deleteConnection"
+    if ends and case.path_parameters.get("connectionId") == EXAMPLE["connection"]:
+        case.path_parameters["connectionId"] = SPARE_CONNECTION
     instead = INSTEAD.get(operation_id)
     if instead and case.path_parameters.get("id") == instead[0]:
         case.path_parameters["id"] = instead[1]

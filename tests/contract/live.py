@@ -43,6 +43,7 @@ SCANNER: Final = "wkr_5ca77e2b90d1f346"
 """A worker that has no room for sessions and serves a lane of batch jobs."""
 MASTER_KEY: Final = "cd" * 32
 
+SPARE_CONNECTION: Final = "conn_5bare"
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 """Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
@@ -337,6 +338,17 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
                 names=["TOKEN"],
                 sealed=envelope.sealed,
                 data_key=envelope.data_key,
+                **org,
+            )
+        for connection_id in (EXAMPLE["connection"], SPARE_CONNECTION):
+            _insert(
+                db,
+                "connections",
+                id=connection_id,
+                provider="linear",
+                name=connection_id,
+                secret_encrypted=b"sealed elsewhere",
+                secret_shown="…",
                 **org,
             )
     return _variables(live)

@@ -42,6 +42,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "batch_job": "batch:due_checkpoint:42",
     "credential": "cred_4d1c",
     "workspace": "lin_demo",
+    "connection": "conn_7d20",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
     "registration_token": "rsk_live_" + "5f1c0d2e" * 8,

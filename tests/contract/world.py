@@ -47,6 +47,7 @@ NOWHERE: Final = {
     "mutation": "mut_ffffffffffffffff",
     "batch_job": "batch:ffffffffffffffff",
     "credential": "cred_ffffffffffffffff",
+    "connection": "conn_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -131,6 +132,11 @@ class World:
             await maker.credential(kind, EXAMPLE_TOKEN="example-token-of-the-tests")
             for kind in ("anthropic", f"kind-{secrets.token_hex(4)}")
         ]
+        connection = await maker.org.post(
+            f"/api/org/{maker.org_id}/connections",
+            json={"provider": "linear", "name": "test", "token": f"lin_{secrets.token_hex(16)}"},
+        )
+        assert connection.status_code == 201, connection.text
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -140,7 +146,6 @@ class World:
             "public_session": (await maker.stored(session_id)).public_id,
             "issue": (await maker.stored(session_id)).issue_id,
             "waiting_session": await maker.session(project_id),
-            "finished_session": await maker.session(project_id, status="completed"),
             "interview": interview_id,
             "interview_session": interview_session,
             "finished_interview": finished_interview,
@@ -152,10 +157,9 @@ class World:
             "finished_session": await maker.session(
                 project_id, status="completed", worker_id=worker.id
             ),
-            "key": (await maker.key_answer())["id"],
-            "mapping": mapping.json()["mapping"]["id"],
             "credential": credentials[-1]["id"],
             "workspace": f"lin-{secrets.token_hex(4)}",
+            "connection": connection.json()["connection"]["id"],
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
             "registration_token": world.registrar,

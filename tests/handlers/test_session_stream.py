@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import time
+from contextlib import asynccontextmanager
 
 import pytest
 
