@@ -35,7 +35,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "tool_errors": "select, insert",
         "service_pulse": "select, insert, update",
         "outbox": "insert",
-        "webhook_events": "insert",
+        "webhook_events": "select, insert, update",
         "webhook_deliveries": "select, insert",
         "audit_pending": "insert",
     },

@@ -33,6 +33,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "issue": "b1d2",
     "key": "key_7b1",
     "mapping": "map_5e1f",
+    "webhook_event": "evt_31",
     "workspace": "lin_demo",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,

@@ -37,6 +37,7 @@ NOWHERE: Final = {
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
+    "webhook_event": "evt_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -103,6 +104,7 @@ class World:
             "finished_session": await maker.session(project_id, status="completed"),
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
+            "webhook_event": await maker.dead_event(),
             "workspace": f"lin-{secrets.token_hex(4)}",
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
