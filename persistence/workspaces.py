@@ -1,5 +1,6 @@
 """Which provider's workspace belongs to which project."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, exists, insert, select
@@ -82,36 +83,40 @@ async def has_own_secret(db: AsyncConnection, org_id: str, provider: str) -> boo
     return bool(found)
 
 
-async def own_secrets(db: AsyncConnection, provider: str, workspace_id: str) -> list[Row[Any]]:
-    """(org_id, secret_encrypted) of the organizations that map the workspace for themselves."""
+async def own_secrets(db: AsyncConnection, provider: str, claimed: Sequence[str]) -> list[Row[Any]]:
+    """(org_id, secret_encrypted) of the organizations that map such a workspace for themselves."""
     return list(
         await db.execute(
             select(org_webhook_secrets.c.org_id, org_webhook_secrets.c.secret_encrypted)
+            .distinct()
             .join(
                 workspace_mappings,
                 (workspace_mappings.c.org_id == org_webhook_secrets.c.org_id)
-                & (workspace_mappings.c.provider == org_webhook_secrets.c.provider),
+                & workspace_mappings.c.provider.in_(_mapped_as(provider)),
             )
             .where(
                 org_webhook_secrets.c.provider == provider,
-                workspace_mappings.c.workspace_id == workspace_id,
+                workspace_mappings.c.workspace_id.in_(claimed),
             )
         )
     )
 
 
 async def owner(
-    db: AsyncConnection, provider: str, workspace_id: str, verified_by: str
+    db: AsyncConnection, provider: str, claimed: Sequence[str], verified_by: str
 ) -> Row[Any] | None:
     """The mapping an event falls under, by the secret that verified it; None when unmapped.
 
-    An organization's own secret reaches its own mappings and nothing else. The server's secret
-    (`verified_by` empty) reaches shared mappings, but never an organization that has a secret of
-    its own for the provider.
+    Of several workspaces that an event names, the first that is mapped decides. An organization's
+    own secret reaches its own mappings and nothing else. The server's secret (`verified_by` empty)
+    reaches shared mappings, but never an organization that has a secret of its own for the
+    provider.
     """
+    if not claimed:
+        return None
+    names = _mapped_as(provider)
     query = select(workspace_mappings).where(
-        workspace_mappings.c.provider == provider,
-        workspace_mappings.c.workspace_id == workspace_id,
+        workspace_mappings.c.provider.in_(names), workspace_mappings.c.workspace_id.in_(claimed)
     )
     if verified_by:
         query = query.where(workspace_mappings.c.org_id == verified_by)
@@ -123,4 +128,13 @@ async def owner(
                 org_webhook_secrets.c.provider == provider,
             ),
         )
-    return (await db.execute(query)).one_or_none()
+    return min(
+        await db.execute(query),
+        key=lambda row: (claimed.index(row.workspace_id), names.index(row.provider)),
+        default=None,
+    )
+
+
+def _mapped_as(provider: str) -> tuple[str, ...]:
+    """The providers whose mappings hold for an event: GitHub Actions' events are GitHub's too."""
+    return (provider, "github") if provider == "github-actions" else (provider,)

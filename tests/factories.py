@@ -229,6 +229,29 @@ class Maker:
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["credential"])
 
+    async def dead_event(self, **columns: Any) -> str:
+        """The id of a webhook event of the organization that was given up."""
+        values = {
+            "id": f"evt_{secrets.token_hex(8)}",
+            "correlation_id": f"corr_{secrets.token_hex(8)}",
+            "provider": "linear",
+            "verified_by": self.org_id,
+            "event_name": "AgentSessionEvent.created",
+            "type": "linear.agent_session.created",
+            "body": b'{"type":"AgentSessionEvent","action":"created"}',
+            "org_id": self.org_id,
+            "status": "dead",
+            "attempts": 8,
+            "outcome": "RuntimeError",
+            **columns,
+        }
+        names = ", ".join(values)
+        places = ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into webhook_events ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"])
+
     async def stored(self, session_id: str) -> Any:
         """The session's row as it is now."""
         rows = await self.owner.execute(

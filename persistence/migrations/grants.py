@@ -52,7 +52,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "credential_rotations": "select, insert, update",
         "credential_streams": "select, insert, update, delete",
         "outbox": "insert",
-        "webhook_events": "insert",
+        "webhook_events": "select, insert, update",
         "webhook_deliveries": "select, insert",
         "audit_pending": "insert",
     },

@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from auth.webhook_signatures import PROVIDERS, claimed_workspace, matches
+from auth.webhook_signatures import PROVIDERS, claimed_workspaces, matches
 
 LINEAR = (
     "linear",
@@ -68,19 +68,36 @@ def test_vercel_may_sign_with_sha256_and_the_others_never_with_sha1():
 
 
 @pytest.mark.parametrize(
-    ("provider", "body", "workspace"),
+    ("provider", "body", "claimed"),
     [
-        ("linear", b'{"organizationId":"lin_1"}', "lin_1"),
-        ("github", b'{"organizationId":"lin_1"}', None),
-        ("linear", b'{"organizationId":7}', None),
-        ("linear", b'{"organizationId":""}', None),
-        ("linear", b'{"organizationId":"' + b"x" * 201 + b'"}', None),
-        ("linear", b'["organizationId"]', None),
-        ("linear", b"not json", None),
-        ("linear", b"\xff\xfe\xfd", None),
-        ("linear", b"", None),
-        ("linear", b"[" * 100_000, None),
+        ("linear", b'{"organizationId":"lin_1"}', ("lin_1",)),
+        ("github", b'{"organizationId":"lin_1"}', ()),
+        (
+            "github",
+            (
+                b'{"installation":{"id":77},"repository":'
+                b'{"full_name":"Acme/Billing","owner":{"login":"Acme"}}}'
+            ),
+            ("acme/billing", "77", "acme"),
+        ),
+        ("github-actions", b'{"repository":{"full_name":"Acme/Billing"}}', ("acme/billing",)),
+        ("github", b'{"installation":{"id":true},"repository":"acme/billing"}', ()),
+        (
+            "vercel",
+            b'{"payload":{"team":{"id":"team_1"},"project":{"id":"prj_1"}}}',
+            ("prj_1", "team_1"),
+        ),
+        ("linear", b'{"organizationId":7}', ("7",)),
+        ("linear", b'{"organizationId":""}', ()),
+        ("linear", b'{"organizationId":"' + b"x" * 201 + b'"}', ()),
+        ("linear", b'["organizationId"]', ()),
+        ("linear", b"not json", ()),
+        ("linear", b"\xff\xfe\xfd", ()),
+        ("linear", b"", ()),
+        ("linear", b"[" * 100_000, ()),
     ],
 )
-def test_a_claimed_workspace_is_a_short_text_in_a_linear_body_or_nothing(provider, body, workspace):
-    assert claimed_workspace(provider, body) == workspace
+def test_claimed_workspaces_are_short_texts_in_the_body_the_narrowest_first(
+    provider, body, claimed
+):
+    assert claimed_workspaces(provider, body) == claimed

@@ -351,6 +351,20 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
                 secret_shown="…",
                 **org,
             )
+        _insert(
+            db,
+            "webhook_events",
+            id=EXAMPLE["webhook_event"],
+            correlation_id="corr_31",
+            provider="linear",
+            verified_by="",
+            event_name="AgentSessionEvent.created",
+            type="linear.agent_session.created",
+            body=b'{"type":"AgentSessionEvent","action":"created"}',
+            status="dead",
+            attempts=8,
+            **org,
+        )
     return _variables(live)
 
 

@@ -41,6 +41,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "mutation": "mut_52",
     "batch_job": "batch:due_checkpoint:42",
     "credential": "cred_4d1c",
+    "webhook_event": "evt_31",
     "workspace": "lin_demo",
     "connection": "conn_7d20",
     "m2m_client": "m2m_" + "0f3c" * 8,

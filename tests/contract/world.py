@@ -48,6 +48,7 @@ NOWHERE: Final = {
     "batch_job": "batch:ffffffffffffffff",
     "credential": "cred_ffffffffffffffff",
     "connection": "conn_ffffffffffffffff",
+    "webhook_event": "evt_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -158,6 +159,7 @@ class World:
                 project_id, status="completed", worker_id=worker.id
             ),
             "credential": credentials[-1]["id"],
+            "webhook_event": await maker.dead_event(),
             "workspace": f"lin-{secrets.token_hex(4)}",
             "connection": connection.json()["connection"]["id"],
             "m2m_client": m2m_client["clientId"],
