@@ -122,7 +122,7 @@ def _check_taking(rules: Rules, before: State, w: int, answer: object, after: St
 
 
 def _check_write(before: State, step: Step, answer: object) -> None:
-    _, w, s, *more = step
+    w, s, *more = step[1:]
     x = before.sessions[s]
     if answer in {"refused", "conflict"}:
         return
