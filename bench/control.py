@@ -126,6 +126,7 @@ class Control:
                 "acknowledged": True,
                 "serverTime": _iso(beat.server_time),
                 "pendingWorkCount": beat.waiting,
+                "hostStatus": {"status": beat.host_status},
             }
         )
 

@@ -31,7 +31,7 @@ with due as (
   update worker_hosts h
      set status = 'pool_deleted', recommended_action = 'join_another_pool',
          candidate_pool_ids = array(
-           select jsonb_array_elements_text(coalesce(p.params -> 'candidatePoolIds', '[]')))
+           select json_array_elements_text(coalesce(p.params -> 'candidatePoolIds', '[]')))
     from (select params from stamped where op = 'pool.deleted' order by seq desc limit 1) p
    where h.id = %(host)s and h.org_id = %(org)s
 ), logged as (

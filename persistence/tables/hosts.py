@@ -11,7 +11,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
 from persistence.tables.ground import born, instant, metadata
 
@@ -42,7 +42,8 @@ mutations = Table(
     Column("host_id", Text, ForeignKey("worker_hosts.id"), nullable=False),
     Column("seq", BigInteger, Identity(always=True), nullable=False),  # the order of delivery
     Column("op", Text, nullable=False),
-    Column("params", JSONB, nullable=False),
+    # Not JSONB, which gives 1e300 back as an integer that no answer can hold.
+    Column("params", JSON, nullable=False),
     Column("status", Text, nullable=False, server_default="pending"),
     Column("requested_by", Text, nullable=False),
     Column("error", Text),  # what the host said of a failed one

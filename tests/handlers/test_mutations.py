@@ -153,7 +153,7 @@ GOOD = [
     {"op": "pool.deleted", "params": {"poolId": "pool_1", "candidatePoolIds": ["pool_2"]}},
     {"op": "modelAccess.set", "params": {"policy": {"matrix": {"claude": ["byok"]}}}},
     {"op": "modelAccess.clear", "params": {}},
-    {"op": "session.kill", "params": {"sessionId": "ses-1", "reason": "runaway", "more": [1]}},
+    {"op": "session.kill", "params": {"sessionId": "ses-1", "reason": "runaway", "more": [1e300]}},
     {"op": "session.wake", "params": {"sessionId": "ses-1"}},
     {"op": "session.restart-harness", "params": {"sessionId": "ses-1"}},
 ]
@@ -240,20 +240,13 @@ async def test_the_next_heartbeat_carries_them_oldest_first_until_they_are_ackno
     ]
     assert [each["deliveredAt"] for each in settled] == [each["deliveredAt"] for each in stamped]
     events = [each for each in await audit_log() if each[0].startswith("mutation.")]
-    assert events == [
-        ("mutation.queued", added["id"]),
-        ("mutation.queued", removed["id"]),
-        ("mutation.delivered", added["id"]),
-        ("mutation.delivered", removed["id"]),
-        ("mutation.applied", added["id"]),
-        ("mutation.failed", removed["id"]),
-    ] or sorted(events) == sorted(
-        [
+    assert sorted(events) == sorted(
+        [("mutation.applied", added["id"]), ("mutation.failed", removed["id"])]
+        + [
             (f"mutation.{step}", each["id"])
             for each in (added, removed)
             for step in ("queued", "delivered")
         ]
-        + [("mutation.applied", added["id"]), ("mutation.failed", removed["id"])]
     )
 
 

@@ -32,7 +32,7 @@ def upgrade() -> None:
     sa.Column('host_id', sa.Text(), nullable=False),
     sa.Column('seq', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('op', sa.Text(), nullable=False),
-    sa.Column('params', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('params', postgresql.JSON(astext_type=sa.Text()), nullable=False),
     sa.Column('status', sa.Text(), server_default='pending', nullable=False),
     sa.Column('requested_by', sa.Text(), nullable=False),
     sa.Column('error', sa.Text(), nullable=True),
