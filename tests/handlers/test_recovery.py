@@ -358,9 +358,10 @@ async def test_a_crash_while_leases_end_leaves_the_lease_and_no_half(make, run_j
     async def crash(*_):
         raise RuntimeError("killed")
 
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+    with monkeypatch.context() as patched:
         patched.setattr(recovery, "add", crash)
-        await die(make, run_job, worker)
+        with pytest.raises(RuntimeError, match="killed"):
+            await die(make, run_job, worker)
     during = (await make.stored(session_id)).status
     await run_job(requeue_orphans)
 
@@ -436,7 +437,9 @@ async def test_reading_marks_nothing_and_resume_marks_once(make, audit_log):
     assert read.json() == made
     assert read.json()["resumedAt"] is None
     assert marked[0].json()["resumedAt"] is not None
-    assert marked[0].json() == marked[1].json() == {**made, "resumedAt": marked[1].json()["resumedAt"]}
+    assert (
+        marked[0].json() == marked[1].json() == {**made, "resumedAt": marked[1].json()["resumedAt"]}
+    )
     assert wrong.status_code == 400
     resumed = await audit_log(of="session.recovery_packet_resumed")
     assert resumed == [("session.recovery_packet_resumed", session_id)]
