@@ -185,9 +185,8 @@ def _steps(facts: Mapping[str, Any], room: int) -> list[str]:
 
 def _step(activity: Mapping[str, Any]) -> str:
     tool = f" {_line(activity['toolName'], 60)}" if activity.get("toolName") else ""
-    parts = [
-        f"{activity['seq']}. {activity['type']}{tool}: {_line(activity.get('content', ''), _CONTENT)}"
-    ]
+    said = _line(activity.get("content", ""), _CONTENT)
+    parts = [f"{activity['seq']}. {activity['type']}{tool}: {said}"]
     parts += [
         f"   {name}: {_line(activity[name], _DETAIL)}"
         for name in ("input", "output")
