@@ -158,7 +158,7 @@ def _one(text: str | None, most: int) -> Iterator[str]:
 def _milestones(facts: Mapping[str, Any]) -> Iterator[str]:
     for each in facts.get("progress", []):
         name = f"{_line(each['milestone'], 60)}: " if each.get("milestone") else ""
-        yield f"- {name}{_line(each['content'], _DETAIL)}"
+        yield f"- {name}{_line(each.get('content', ''), _DETAIL)}"
 
 
 def _files(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -185,7 +185,8 @@ def _steps(facts: Mapping[str, Any], room: int) -> list[str]:
 
 def _step(activity: Mapping[str, Any]) -> str:
     tool = f" {_line(activity['toolName'], 60)}" if activity.get("toolName") else ""
-    parts = [f"{activity['seq']}. {activity['type']}{tool}: {_line(activity['content'], _CONTENT)}"]
+    said = _line(activity.get("content", ""), _CONTENT)
+    parts = [f"{activity['seq']}. {activity['type']}{tool}: {said}"]
     parts += [
         f"   {name}: {_line(activity[name], _DETAIL)}"
         for name in ("input", "output")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
 
-MOST_AT_ONCE: Final = 200
+MOST_AT_ONCE: Final = 100
 
 # A worker that is silent loses every session that was silent too. One that lives but counted too
 # few for a whole lease loses as many as it never counted, the longest untouched first.

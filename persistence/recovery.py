@@ -55,7 +55,7 @@ select s.org_id, s.id, o.max_attempts, s.attempts, s.lease_epoch, s.issue_id, s.
              'milestone', left(a.activity->>'milestone', 200))) order by a.seq) as list
       from (select * from activities a
              where a.org_id = s.org_id and a.session_id = s.id and a.type = 'progress'
-               and a.seq > s.activity_count - 2000
+               and a.seq > s.activity_count - 500
              order by a.seq desc limit 10) a
   ) milestones on true
   left join lateral (

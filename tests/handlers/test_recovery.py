@@ -358,9 +358,10 @@ async def test_a_crash_while_leases_end_leaves_the_lease_and_no_half(make, run_j
     async def crash(*_):
         raise RuntimeError("killed")
 
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="killed"):
+    with monkeypatch.context() as patched:
         patched.setattr(recovery, "add", crash)
-        await die(make, run_job, worker)
+        with pytest.raises(RuntimeError, match="killed"):
+            await die(make, run_job, worker)
     during = (await make.stored(session_id)).status
     await run_job(requeue_orphans)
 
