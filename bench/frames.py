@@ -26,24 +26,26 @@ TEXT: Final = b'"text":"'
 
 
 class Reader:
-    """One open stream; `waits` is how old its frames were."""
+    """One stream; `waits` is when its frames were sent, and how old they were on arrival."""
 
     def __init__(self) -> None:
-        self.waits: list[float] = []
+        self.is_open = asyncio.Event()
+        self.waits: list[tuple[float, float]] = []
         self.places: list[bytes] = []
 
-    async def read(self, port: int, interview_id: str, key: str, begins_at: float) -> None:
-        """Read until cancelled; what came before `begins_at` is not counted."""
+    async def read(self, port: int, interview_id: str, key: str) -> None:
+        """Read until cancelled."""
         incoming, outgoing = await asyncio.open_connection("127.0.0.1", port)
         outgoing.write(request("GET", f"/api/interview/{interview_id}/stream", key))
         try:
             while line := await incoming.readline():
-                if line.startswith(b"id: "):
+                if line.startswith(b"event: status"):
+                    self.is_open.set()
+                elif line.startswith(b"id: "):
                     self.places.append(line[4:].strip())
                 elif TEXT in line:
                     sent_at = float(line.partition(TEXT)[2].partition(b'"')[0])
-                    if sent_at >= begins_at:
-                        self.waits.append(time.perf_counter() - sent_at)
+                    self.waits.append((sent_at, time.perf_counter() - sent_at))
         finally:
             outgoing.close()
 
@@ -78,14 +80,14 @@ async def measure(
         caller = Caller(server.port, worker.token)
         await caller.get(f"/api/workers/{worker.id}/poll")
         held.append((made["id"], made["sessionId"], caller))
-    begins_at = time.perf_counter() + WARM_UP_SECONDS
     following = [Reader() for _ in range(readers)]
     reading = [
-        asyncio.create_task(
-            each.read(server.port, held[n % interviews][0], tenant.org_key, begins_at)
-        )
+        asyncio.create_task(each.read(server.port, held[n % interviews][0], tenant.org_key))
         for n, each in enumerate(following)
     ]
+    for each in following:
+        await each.is_open.wait()
+    begins_at = time.perf_counter() + WARM_UP_SECONDS
     web = server.web().pid
     spent = processes.cpu_seconds(web)
     until = begins_at + seconds
@@ -101,7 +103,9 @@ async def measure(
         wanted = [f"1-{index}".encode() for index in range(counts[n % interviews])]
         if each.places != wanted:
             raise RuntimeError(f"a reader saw {len(each.places)} frames of {len(wanted)}")
-    waits = sorted(wait for each in following for wait in each.waits)
+    waits = sorted(
+        wait for each in following for sent_at, wait in each.waits if sent_at >= begins_at
+    )
     return (
         f"{interviews} interviews, {readers} readers, {sum(counts)} frames in posts of {FRAMES}, "
         f"{len(waits)} arrivals: p50 {waits[len(waits) // 2] * 1000:.1f} ms, "
