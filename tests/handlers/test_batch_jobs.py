@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from jobs.end_batch_leases import end_batch_leases
+from persistence import database
 from tests.contract.world import claims_of
 
 SCAN = {
@@ -436,3 +437,19 @@ async def test_a_job_that_does_not_fit_its_lane_is_400(make, change, words):
 
     assert answer.status_code == 400, answer.text
     assert words in answer.json()["error"]
+
+
+async def test_a_poll_asks_once_while_no_lane_holds_anything_for_it(make, monkeypatch):
+    worker, other = await scanner(make), await make.worker()
+    asked = []
+    hot = database.hot
+    monkeypatch.setattr(database, "hot", lambda sql, values: asked.append(sql) or hot(sql, values))
+
+    await poll(worker)
+    empty = len(asked)
+    await make.batch_job()
+    await poll(other)
+    not_served = len(asked) - empty
+    await poll(worker)
+
+    assert (empty, not_served, len(asked)) == (1, 1, 4)
