@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, func, or_, select, text, true, update
+from sqlalchemy import Row, and_, func, or_, select, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.recovery_packets import Packet
-from persistence.tables import recovery_packets, sessions
+from persistence.tables import file_reservations, recovery_packets, sessions
 
 MOST_SHOWN: Final = 100
 
@@ -150,8 +150,24 @@ async def gather(db: AsyncConnection, interrupted: Sequence[Interrupted]) -> Seq
 async def reserved_files(
     db: AsyncConnection, interrupted: Sequence[Interrupted]
 ) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
-    """The files that each session had reserved, by organization and id; each has `filePath`."""
-    return {}
+    """The files that each session had reserved, by organization and id; each has `filePath`.
+
+    They are still its own: a reservation goes when the session is claimed anew.
+    """
+    found = await db.execute(
+        select(file_reservations.c.org_id, file_reservations.c.session_id, file_reservations.c.path)
+        .where(
+            tuple_(file_reservations.c.org_id, file_reservations.c.session_id).in_(
+                [(each.org_id, each.session_id) for each in interrupted]
+            ),
+            file_reservations.c.expires_at > func.now(),
+        )
+        .order_by(file_reservations.c.path)
+    )
+    files: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in found:
+        files.setdefault((row.org_id, row.session_id), []).append({"filePath": row.path})
+    return files
 
 
 async def add(

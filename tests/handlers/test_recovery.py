@@ -91,6 +91,7 @@ async def test_the_next_worker_gets_what_the_lost_one_reported(make, run_job):
         toolOutput="2 failed",
     )
     await post(lost, session_id, "progress", message="Rounding fixed", milestone="fix")
+    await post(lost, session_id, "files/reserve", filePaths=["./src/money.py"])
     await post(lost, session_id, "tool-error", toolName="Edit", errorMessage="no such file")
     url = "https://github.com/acme/billing/pull/318"
     await lost.client.post(
@@ -118,13 +119,15 @@ async def test_the_next_worker_gets_what_the_lost_one_reported(make, run_job):
         "Cover the refund path too",
         "fix: Rounding fixed",
         "Edit: no such file",
+        "## Files it had reserved\n- src/money.py",
         "1. thought: The rounding is in money.py",
         '2. action Bash: Ran the tests\n   input: {"command": "pytest -q"}\n   output: 2 failed',
     ):
         assert known in packet["text"], packet["text"]
     data = packet["packetData"]
     assert (data["reason"], data["status"], data["attempts"]) == ("lease_ended", "running", 1)
-    assert (data["promptContext"], data["files"]) == ("<issue/>", [])
+    assert data["promptContext"] == "<issue/>"
+    assert data["files"] == [{"filePath": "src/money.py"}]
     assert data["repository"] == "https://github.com/acme/billing"
     assert [step["seq"] for step in data["activities"]] == [1, 2, 3]
     assert data["crash"]["workerId"] == lost.id
