@@ -10,13 +10,18 @@ from handlers.replies import Reply
 from persistence import audit, database, hosts, mutations
 
 
-async def list_daemon_mutations(worker_host_id: str, limit: int, user: Principal) -> Reply:
+async def list_daemon_mutations(
+    worker_host_id: str, user: Principal, limit: int, cursor: str | None
+) -> Reply:
     """List a host's mutations, newest first."""
     org_id = str(user.org_id)
     async with database.statement() as db:
         host = await _host(db, org_id, worker_host_id)
-        rows = await mutations.list_newest(db, org_id, host.id, limit)
-    return {"mutations": [_mutation(row) for row in rows]}, 200
+        page = await mutations.list_page(db, org_id, host.id, limit, cursor)
+    return {
+        "mutations": [_mutation(row) for row in page.rows],
+        "nextCursor": page.next_cursor,
+    }, 200
 
 
 async def enqueue_daemon_mutation(body: dict[str, Any], user: Principal) -> Reply:

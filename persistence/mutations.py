@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
 from persistence.database import NOW
+from persistence.paging import Page, page
 from persistence.tables import mutations
 
 MOST_PER_HEARTBEAT: Final = 50
@@ -75,17 +76,12 @@ async def enqueue(db: AsyncConnection, values: Mapping[str, Any]) -> Row[Any]:
     return made.one()
 
 
-async def list_newest(
-    db: AsyncConnection, org_id: str, host_id: str, limit: int
-) -> Sequence[Row[Any]]:
-    """A host's latest mutations, whatever became of them, newest first."""
-    found = await db.execute(
-        select(mutations)
-        .where(mutations.c.org_id == org_id, mutations.c.host_id == host_id)
-        .order_by(mutations.c.seq.desc())
-        .limit(limit)
-    )
-    return found.all()
+async def list_page(
+    db: AsyncConnection, org_id: str, host_id: str, limit: int, cursor: str | None
+) -> Page:
+    """A host's mutations, whatever became of them, newest first."""
+    query = select(mutations).where(mutations.c.org_id == org_id, mutations.c.host_id == host_id)
+    return await page(db, query, mutations.c.created_at, mutations.c.id, limit, cursor)
 
 
 async def cancel(db: AsyncConnection, org_id: str, mutation_id: str) -> Row[Any] | None:

@@ -52,7 +52,7 @@ mutations = Table(
     instant("cancelled_at"),
     instant("settled_at"),  # when the host acknowledged it
 )
-Index("mutations_page_idx", mutations.c.host_id, mutations.c.seq)
+Index("mutations_page_idx", mutations.c.host_id, mutations.c.created_at, mutations.c.id)
 # What a heartbeat looks at: it holds no entry for anything that is settled.
 Index(
     "mutations_open_idx",

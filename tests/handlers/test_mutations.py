@@ -434,6 +434,8 @@ async def test_the_list_is_newest_first_of_one_host_and_as_long_as_asked(make):
 
     everything = await listed(make, worker)
     two = await listed(make, worker, limit=2)
+    first = await make.org.get(URL, params={"workerHostId": host_of(worker), "limit": 3})
+    rest = await listed(make, worker, cursor=first.json()["nextCursor"])
     refused = [
         await make.org.get(URL, params=params)
         for params in (
@@ -445,6 +447,7 @@ async def test_the_list_is_newest_first_of_one_host_and_as_long_as_asked(make):
 
     assert [each["id"] for each in everything] == queued[::-1]
     assert [each["id"] for each in two] == queued[:1:-1]
+    assert [each["id"] for each in rest] == queued[:1]
     assert {answer.status_code for answer in refused} == {400}
 
 

@@ -44,7 +44,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['org_id'], ['organizations.id'], name=op.f('mutations_org_id_fkey')),
     sa.PrimaryKeyConstraint('id', name=op.f('mutations_pkey'))
     )
-    op.create_index('mutations_page_idx', 'mutations', ['host_id', 'seq'], unique=False)
+    op.create_index('mutations_page_idx', 'mutations', ['host_id', 'created_at', 'id'], unique=False)
     op.create_index('mutations_open_idx', 'mutations', ['host_id', 'seq'], unique=False, postgresql_where=sa.text("status in ('pending', 'delivered')"))
     op.add_column('workers', sa.Column('host_id', sa.Text(), nullable=True))
     op.create_foreign_key(op.f('workers_host_id_fkey'), 'workers', 'worker_hosts', ['host_id'], ['id'])
