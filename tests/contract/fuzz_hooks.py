@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from auth.scopes import RULES
 from domain.principal import Kind
-from tests.contract.live import FINISHED_PUBLIC_ID, KEYS_IN_USE, SPARE_CONNECTION
+from tests.contract.live import AT_WORK, FINISHED_PUBLIC_ID, KEYS_IN_USE, SPARE_CONNECTION
 from tests.contract.operations import EXAMPLE
 
 SIGNED_BY: Final = {
@@ -35,6 +35,10 @@ INSTEAD: Final = {
     "stopSession": (EXAMPLE["public_session"], FINISHED_PUBLIC_ID),
 }
 """operation -> (the thing it would end, the thing it ends instead)."""
+
+
+NEED_WORK: Final = {"credentialSnapshot"}
+"""Operations about a session at work, which the example of `updateSessionStatus` ends."""
 
 
 def variable(operation_id: str) -> str | None:
@@ -98,6 +102,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
         case.path_parameters["keyId"] = "key_not_to_be_revoked"
     if case.query.get("waitSeconds"):  # the server may take that long; the run need not
         case.query["waitSeconds"] = _shorter(case.query["waitSeconds"])
+    body = case.body if isinstance(case.body, dict) else {}
     operation_id = case.operation.definition.raw["operationId"]
     # The stream of an interview that goes on has no end.
     if operation_id == "streamInterview" and case.path_parameters.get("id", "").startswith("int_"):
@@ -105,6 +110,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     ends = operation_id == "deleteConnection"
     if ends and case.path_parameters.get("connectionId") == EXAMPLE["connection"]:
         case.path_parameters["connectionId"] = SPARE_CONNECTION
+    if operation_id in NEED_WORK and body.get("sessionId") == EXAMPLE["session"]:
+        body["sessionId"] = AT_WORK
     instead = INSTEAD.get(operation_id)
     if instead and case.path_parameters.get("id") == instead[0]:
         case.path_parameters["id"] = instead[1]

@@ -45,6 +45,9 @@ MASTER_KEY: Final = "cd" * 32
 
 SPARE_CONNECTION: Final = "conn_5bare"
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
+AT_WORK: Final = "4f1e0b7a-2c55-4d0e-8f7b-1f2d3c4b5a69"
+"""A session of the examples' worker that no example ends."""
+
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 """Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
 
@@ -184,21 +187,25 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
                 capacity=6,
                 **of_project,
             )
-        _insert(
-            db,
-            "sessions",
-            id=EXAMPLE["session"],
-            public_id=EXAMPLE["public_session"],
-            issue_id="b1d2",
-            issue_identifier="ENG-204",
-            work_type="development",
-            priority=3,
-            status="running",
-            worker_id=EXAMPLE["worker"],
-            slot_worker_id=EXAMPLE["worker"],
-            lease_epoch=1,
-            **of_project,
-        )
+        for session_id, public_id, issue_id in (
+            (EXAMPLE["session"], EXAMPLE["public_session"], "b1d2"),
+            (AT_WORK, AT_WORK.replace("-", "")[:16], "b1d3"),
+        ):
+            _insert(
+                db,
+                "sessions",
+                id=session_id,
+                public_id=public_id,
+                issue_id=issue_id,
+                issue_identifier="ENG-204",
+                work_type="development",
+                priority=3,
+                status="running",
+                worker_id=EXAMPLE["worker"],
+                slot_worker_id=EXAMPLE["worker"],
+                lease_epoch=1,
+                **of_project,
+            )
         _insert(
             db,
             "sessions",
