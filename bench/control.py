@@ -151,6 +151,7 @@ class Control:
                 "hasInboxMessages": False,
                 "preClaimed": bool(claimed),
                 "claimedSessionIds": [row.session_id for row in claimed],
+                "gitCredentials": [],
             }
         )
 
