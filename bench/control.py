@@ -160,6 +160,7 @@ class Control:
                 "hasInboxMessages": False,
                 "preClaimed": bool(claimed),
                 "claimedSessionIds": [row.session_id for row in claimed],
+                "gitCredentials": [],
             }
         )
 

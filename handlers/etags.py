@@ -15,7 +15,7 @@ def etag(version: int) -> dict[str, str]:
 def require_match(request: Any, version: int, *, needed: bool = False) -> None:
     """Refuse a change that was made from another version; without `If-Match`, only if `needed`.
 
-    The tags in the header fit the contract's pattern. A weak one never matches (RFC 9110, 13.1.1).
+    What is no tag matches nothing, nor does a weak one (RFC 9110, 13.1.1).
     """
     given = request.headers.getlist("if-match")
     if not given:

@@ -14,7 +14,7 @@ from persistence.ephemeral import session_news
 from services import batch_lanes, git_tokens, work_bell
 from services.agent_access import agent_access
 from services.ownership import credential_ended, no_such_worker
-from services.repositories import of_project
+from services.repositories import of_project, repository_of
 
 
 async def worker_poll(id_: str, user: Principal, wait_seconds: float) -> Reply:
@@ -98,6 +98,7 @@ async def get_daemon_session_detail(id_: str, user: Principal, request: Any) -> 
     return (
         {
             **queued_work(session, session.org_id, packet),
+            **await repository_of(session.org_id, session.project_id, session.work),
             "platformUrl": settings.current().own_address,
             "authToken": bearer.strip(),
         },

@@ -17,7 +17,8 @@ from auth.sealing import MasterKey, WrongMasterKey
 from auth.webhook_signatures import secret_context
 from persistence import sealed
 from persistence.sealed import Column
-from persistence.tables import credentials, org_webhook_secrets, signing_keys
+from persistence.tables import connections, credentials, org_webhook_secrets, signing_keys
+from services import connection_secrets
 from settings import Settings, SettingsError
 from supervisor.environment import DATABASE
 
@@ -28,6 +29,10 @@ SEALED: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
         lambda row: secret_context(row.org_id, row.provider),
     ),
     (Column(credentials, "data_key"), row_data_key_context),
+    (
+        Column(connections, "secret_encrypted"),
+        lambda row: connection_secrets.secret_context(row.org_id, row.id),
+    ),
 )
 """Every column that is sealed under the master key, and what each row of it is sealed with.
 `credentials.sealed` is not: it is sealed under its data key."""

@@ -221,9 +221,9 @@ async def test_a_connection_without_what_its_provider_needs_is_not_made(make, bo
         ('"7","8"', 412),
         ('W/"1"', 412),
         ('""', 412),
-        ("1", 400),
-        ('"1', 400),
-        ("", 400),
+        ("1", 412),
+        ('"1', 412),
+        ("", 412),
     ],
 )
 async def test_a_change_is_made_from_the_state_that_was_read(make, tags, status):

@@ -50,7 +50,8 @@ def idle():
 
 async def refusals(make):
     rows = await make.owner.execute(
-        "select payload from audit_pending where org_id = %s and event_type = 'git_token.refused'",
+        "select payload from audit_pending where org_id = %s and event_type = 'git_token.refused'"
+        " order by id",
         (make.org_id,),
     )
     return [row.payload["reason"] for row in await rows.fetchall()]
