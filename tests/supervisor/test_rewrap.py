@@ -36,6 +36,7 @@ LINEAR_SECRET = "secret-of-the-org-alone"
 NOT_SEALED = {
     ("activities", "repeat_key"),
     ("webhook_events", "body"),
+    ("file_reservations", "file_key"),  # a hash
     ("credentials", "sealed"),  # under its data key, which is rewrapped
 }
 """Columns of bytes, beside hashes, that are not sealed under the master key."""
