@@ -57,7 +57,6 @@ MAKERS: Final[Mapping[str, tuple[str, str]]] = {
     "createWorkspaceMapping": ("mappingId", "mapping.id"),
     "createOrganization": ("orgId", "organization.id"),
     "workersRegister": ("id", "workerId"),
-    "enqueueDaemonMutation": ("mutationId", "mutation.id"),
 }
 """operationId -> the path parameter that what it makes goes by, and where the answer tells it.
 Whatever is not named here is made by somebody else, and left alone."""
@@ -275,6 +274,9 @@ class Guard:
             self._steer_path(operation, case)
             if isinstance(body.get("workerId"), str):
                 body["workerId"] = self._own("id", body["workerId"])
+        # A machine does what it is told: nobody's is told anything.
+        if isinstance(body.get("workerHostId"), str):
+            body["workerHostId"] = NOWHERE
         # A machine that registers anew retires its older worker, and a workspace that is mapped
         # sends its events: neither may be one that exists.
         for member in ("machineId", "workspaceId"):

@@ -31,7 +31,7 @@ THINGS: Final = (
     "select * from credentials order by id",
     "select token_hash, ended_at from browser_sessions where created_at = %(opened)s",
     "select id, name, slug from projects where id = %(project)s",
-    "select * from mutations where id = %(mutation)s",
+    "select * from mutations order by id",
 )
 """Everything that stood on the server before it was judged."""
 
