@@ -215,6 +215,7 @@ class Control:
             "type": body["activity"]["type"],
             "activity": orjson.dumps(body["activity"]).decode(),
             "repeat": None,
+            "told": None,
         }
         await self._rows(activities.STORE, values)
         return _json(

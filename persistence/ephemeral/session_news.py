@@ -112,11 +112,13 @@ class Ear:
         clock = asyncio.get_running_loop().time
         while True:
             if clock() >= follow_at:
-                if added := self.wanted - heard_now:
+                # As it is now: it may change while Redis is asked.
+                wanted = set(self.wanted)
+                if added := wanted - heard_now:
                     await ear.subscribe(*added)
-                if dropped := heard_now - self.wanted:
+                if dropped := heard_now - wanted:
                     await ear.unsubscribe(*dropped)
-                heard_now = set(self.wanted)
+                heard_now = wanted
                 follow_at = clock() + CHANGES_SECONDS
             if not heard_now:
                 await asyncio.sleep(CHANGES_SECONDS)
