@@ -115,6 +115,20 @@ async def test_every_member_of_queued_work_reaches_a_client_that_polls(make):
     assert work["sessionId"] == made.json()["session"]["sessionId"]
 
 
+async def test_numbers_beyond_64_bits_come_back_as_they_came(make):
+    kits = {"huge": 1e300, "whole": 2**70, "small": 1e-300}
+    worker = await make.worker()
+    made = await make.org.post(
+        "/api/sessions", json={**ISSUE, "projectId": make.project_id, "kits": kits}
+    )
+
+    polled = await worker.client.get(f"/api/workers/{worker.id}/poll")
+
+    assert made.status_code == 201, made.text
+    assert polled.status_code == 200, polled.text
+    assert polled.json()["work"][0]["kits"] == kits
+
+
 async def test_a_claim_by_name_delivers_the_same_as_a_poll(make):
     worker = await make.worker()
     session_id = (await enqueue(make, **MEMBERS)).json()["session"]["sessionId"]
