@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, Verbosity, settings
+from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.factories import Made, Maker
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 SHARE: Final = float(os.environ.get("PROVE_SHARE", "1"))
 SIZES: Final = [
-    pytest.param((6, 20), id="short"),
+    pytest.param((20, 30), id="short"),
     pytest.param((max(5, int(250 * SHARE)), 60), id="long", marks=pytest.mark.prove),
 ]
 """How many runs of a machine, and of how many steps."""
@@ -92,7 +92,11 @@ class Machine(RuleBasedStateMachine):
 
 
 def run(machine: type[Machine], door: FrontDoor, size: tuple[int, int]) -> None:
-    """Run a machine so many times, so many steps each; always the same steps."""
+    """Run a machine so many times, so many steps each; always the same steps.
+
+    A failing way is told as it was walked; finding a shorter one takes minutes. `make prove` does.
+    """
+    phases = [Phase.generate] if size == SIZES[0].values[0] else [Phase.generate, Phase.shrink]
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: machine(door),
         settings=settings(
@@ -101,6 +105,7 @@ def run(machine: type[Machine], door: FrontDoor, size: tuple[int, int]) -> None:
             derandomize=True,
             database=None,
             deadline=None,
+            phases=phases,
             verbosity=Verbosity.normal,
             suppress_health_check=list(HealthCheck),
         ),

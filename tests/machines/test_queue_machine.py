@@ -101,6 +101,7 @@ class QueueMachine(Machine):
             del self.held[session_id]
             self.waiting.add(session_id)
             self.nacked.add((session_id, w))
+            assert self.stored(session_id).priority == self.priority[session_id]
             self.nacks[session_id] = self.nacks.get(session_id, 0) + 1
             if self.nacks[session_id] >= MOST_NACKS:
                 self.for_a_person.add(session_id)
