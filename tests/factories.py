@@ -229,6 +229,14 @@ class Maker:
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["credential"])
 
+    async def empty_queue(self, project_id: str) -> None:
+        """End what earlier tests gave back to the front of a project's queue."""
+        await self.owner.execute(
+            "update sessions set status = 'stopped', finished_at = now(), holds_issue = false"
+            " where org_id = %s and project_id = %s and status = 'pending' and priority < 3",
+            (self.org_id, project_id),
+        )
+
     async def dead_event(self, **columns: Any) -> str:
         """The id of a webhook event of the organization that was given up."""
         values = {

@@ -1,5 +1,6 @@
 """The scope table against the contract, and what it lets pass."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,5 +61,5 @@ def test_a_kind_that_the_table_names_needs_the_scope_too(operation_id):
     for kind in rule.kinds:
         authorize(principal(kind, rule.scope), operation_id)
         if rule.scope != ANY and kind is not Kind.SYSTEM:
-            with pytest.raises(Forbidden, match=rule.scope):
+            with pytest.raises(Forbidden, match=re.escape(rule.scope)):
                 authorize(principal(kind, "agents:read"), operation_id)

@@ -95,11 +95,11 @@ class World:
         )
         worker = await maker.worker(world.registrar, projectId=project_id)
         world.runtime_token = worker.answer["runtimeToken"]
-        session_id = await maker.claimed(worker, project_id=project_id)
-        await maker.recovery_packet(session_id)
+        await maker.empty_queue(project_id)
         session_id, world.agent_token = await maker.claimed_with_token(
             worker, project_id=project_id
         )
+        await maker.recovery_packet(session_id)
         job_id, world.batch_token = await maker.claimed_batch_job(worker, project_id)
         m2m_client = await world.m2m_client(["*"])
         mapping = await maker.org.post(

@@ -14,7 +14,7 @@ from handlers import event_stream
 from handlers import following as handlers_following
 from jobs.requeue_orphans import requeue_orphans
 from persistence.ephemeral import store
-from services import session_watch
+from services import session_watch, watching
 from tests.streams import Stream, eventually, opened, own_server, watched
 
 
@@ -149,7 +149,7 @@ async def test_a_posted_activity_arrives_at_once(make, address):
 
 async def test_a_new_status_arrives_at_once(make, address, run_job, monkeypatch):
     """By the nudge alone: the look that would find it is an hour away."""
-    monkeypatch.setattr(session_watch, "LOOK_SECONDS", 3600)
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 3600)
     worker, other = await make.worker(), await make.worker()
     session_id = await make.session()
     public_id = (await make.stored(session_id)).public_id
@@ -192,7 +192,7 @@ async def test_a_new_status_arrives_at_once(make, address, run_job, monkeypatch)
 
 
 async def test_the_end_that_a_worker_reports_arrives_at_once(make, address, monkeypatch):
-    monkeypatch.setattr(session_watch, "LOOK_SECONDS", 3600)
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 3600)
     worker = await make.worker()
     session_id = await make.claimed(worker)
     async with following(address, make.org, session_id) as stream:
