@@ -92,6 +92,8 @@ RULES: Final[dict[str, Rule]] = {
         "sessions:read", READERS | WORKERS, worker_scope="worker:session", anonymous=True
     ),
     "getPublicStats": Rule("sessions:read", READERS),
+    "getRoutingMetrics": Rule("sessions:read", READERS),
+    "getPhaseMetrics": Rule("sessions:read", READERS),
     "streamSession": Rule("sessions:read", READERS | WORKERS, worker_scope="worker:session"),
     "postTokenDelta": Rule("worker:session", WORKERS),
     "createInterview": Rule("sessions:write", READERS),

@@ -13,6 +13,7 @@ from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
 from jobs.end_batch_leases import end_batch_leases
 from jobs.fold_counts import fold_counts
+from jobs.fold_phases import fold_phases
 from jobs.forget_answers import forget_answers
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
@@ -49,6 +50,7 @@ async def main() -> None:
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),

@@ -13,7 +13,13 @@ from persistence.tables.access import (
 )
 from persistence.tables.batch import batch_jobs
 from persistence.tables.connections import connections
-from persistence.tables.counts import session_count_changes, session_counts
+from persistence.tables.counts import (
+    issue_phases,
+    phase_changes,
+    phase_counts,
+    session_count_changes,
+    session_counts,
+)
 from persistence.tables.credentials import (
     credential_feeds,
     credential_rotations,
@@ -64,12 +70,15 @@ __all__ = [
     "interview_frames",
     "interview_turns",
     "interviews",
+    "issue_phases",
     "m2m_clients",
     "metadata",
     "mutations",
     "org_webhook_secrets",
     "organizations",
     "outbox",
+    "phase_changes",
+    "phase_counts",
     "projects",
     "prompts",
     "recovery_packets",

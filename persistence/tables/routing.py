@@ -70,6 +70,13 @@ Index(
     routing_observations.c.observed_at,
     routing_observations.c.id,
 )
+Index(
+    "routing_observations_project_idx",
+    routing_observations.c.org_id,
+    routing_observations.c.project_id,
+    routing_observations.c.observed_at,
+    routing_observations.c.id,
+)
 
 # The last choice of each attempt at a session, until its feedback comes.
 routing_choices = Table(

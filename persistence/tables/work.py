@@ -99,6 +99,7 @@ Index(
     sessions.c.queued_at,
     postgresql_where=sessions.c.waits_for == text("'issue'"),
 )
+Index("sessions_issue_idx", sessions.c.org_id, sessions.c.project_id, sessions.c.issue_id)
 Index(
     "sessions_slots_idx",
     sessions.c.slot_worker_id,
