@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0016"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 
 def upgrade() -> None:
@@ -48,4 +48,4 @@ def upgrade() -> None:
         sa.Column("cost_usd", sa.Numeric(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "day", "project_id", "kind", name=op.f("phase_counts_pkey")),
     )
-    op.execute((Path(__file__).parent.parent / "phase_counts_0016.sql").read_text())
+    op.execute((Path(__file__).parent.parent / "phase_counts_0015.sql").read_text())
