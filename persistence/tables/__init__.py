@@ -12,7 +12,7 @@ from persistence.tables.access import (
     signing_keys,
 )
 from persistence.tables.batch import batch_jobs
-from persistence.tables.connections import connections
+from persistence.tables.connections import connections, opened_repositories
 from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.credentials import (
     credential_feeds,
@@ -67,6 +67,7 @@ __all__ = [
     "m2m_clients",
     "metadata",
     "mutations",
+    "opened_repositories",
     "org_webhook_secrets",
     "organizations",
     "outbox",

@@ -57,6 +57,8 @@ projects = Table(
     Column("provider", Text),  # what its sessions are run with; null: routing chooses
     Column("default_branch", Text),
     Column("other_repositories", JSONB, nullable=False, server_default="[]"),
+    # `host/owner/name` of all of them, in lower case: whose project an event of GitHub's is.
+    Column("repository_places", ARRAY(Text), nullable=False, server_default="{}"),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     born(),
     # Null: the organization's oldest connection of the provider.
@@ -92,6 +94,7 @@ Index(
     unique=True,
     postgresql_where=projects.c.is_default,
 )
+Index("projects_repository_places_idx", projects.c.repository_places, postgresql_using="gin")
 
 workspace_mappings = Table(
     "workspace_mappings",
