@@ -24,6 +24,8 @@ GROUPS: Final = {
         "qa": "auto_qa",
         "acceptance": "auto_acceptance",
         "refinement": "auto_refinement",
+        "failedRuns": "scan_failed_runs",
+        "failedDeployments": "scan_failed_deployments",
     },
     "limits": {
         "triesPerWorkType": "tries_per_work_type",

@@ -37,6 +37,7 @@ from persistence.tables.reports import (
 )
 from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
+from persistence.tables.session_links import session_links
 from persistence.tables.tenants import (
     org_webhook_secrets,
     organizations,
@@ -81,6 +82,7 @@ __all__ = [
     "service_pulse",
     "session_count_changes",
     "session_counts",
+    "session_links",
     "session_nacks",
     "sessions",
     "signing_keys",

@@ -70,6 +70,9 @@ projects = Table(
     Column("auto_qa", Boolean, nullable=False, server_default=text("false")),
     Column("auto_acceptance", Boolean, nullable=False, server_default=text("false")),
     Column("auto_refinement", Boolean, nullable=False, server_default=text("false")),
+    # Which failures are looked into by a session that starts by itself.
+    Column("scan_failed_runs", Boolean, nullable=False, server_default=text("false")),
+    Column("scan_failed_deployments", Boolean, nullable=False, server_default=text("false")),
     Column("disabled_work_types", ARRAY(Text), nullable=False, server_default="{}"),
     Column("excluded_labels", ARRAY(Text), nullable=False, server_default="{}"),
     # Our name of a state -> the team's; what is absent is mapped by the tracker's type of state.

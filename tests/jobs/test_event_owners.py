@@ -199,3 +199,22 @@ async def test_another_organizations_secret_does_not_reach_a_repository_of_ours(
 
     assert (await send(name, "theirs")).status_code == 401
     assert (await send(name)).status == "parked"
+
+
+async def test_a_mapping_of_the_owner_says_the_organization_and_the_repository_the_project(
+    make, send, name
+):
+    session_id = await make.session(issue_identifier="ENG-7")
+    other = await make.project()
+    theirs = await make.session(other, issue_identifier="ENG-7")
+    await map_workspace(make, name.partition("/")[0].lower())
+    await works_in(make, name, other)
+
+    event = await send(name)
+
+    assert (event.status, event.org_id) == ("done", make.org_id)
+    rows = await make.owner.execute(
+        "select session_id from session_links where org_id = %s", [make.org_id]
+    )
+    assert [row.session_id for row in await rows.fetchall()] == [theirs]
+    assert session_id != theirs
