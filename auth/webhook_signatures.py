@@ -86,7 +86,7 @@ def matches(provider: Provider, secret: str, body: bytes, signature: str) -> boo
     for algorithm in provider.algorithms:
         if len(given) == hashlib.new(algorithm).digest_size * 2:
             expected = hmac.new(secret.encode(), body, algorithm).hexdigest()
-            return hmac.compare_digest(expected, given.lower()) if given.isascii() else False
+            return hmac.compare_digest(expected, given) if given.isascii() else False
     return False
 
 
