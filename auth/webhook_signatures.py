@@ -6,7 +6,7 @@ SHA-1, whatever older pages say; a 64-digit value is tried as SHA-256.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import orjson
 import settings
 from auth import keyring
 from domain.errors import Invalid, Unauthenticated, Unavailable
+from domain.repositories import host_of_api
 from persistence import database, workspaces
 from settings import Secret, Settings
 
@@ -85,7 +86,7 @@ def matches(provider: Provider, secret: str, body: bytes, signature: str) -> boo
     for algorithm in provider.algorithms:
         if len(given) == hashlib.new(algorithm).digest_size * 2:
             expected = hmac.new(secret.encode(), body, algorithm).hexdigest()
-            return hmac.compare_digest(expected, given.lower()) if given.isascii() else False
+            return hmac.compare_digest(expected, given) if given.isascii() else False
     return False
 
 
@@ -139,7 +140,9 @@ async def _own_secrets(provider: str, body: bytes) -> list[tuple[str, str]]:
     if not claimed:
         return []
     async with database.statement() as db:
-        rows = await workspaces.own_secrets(db, provider, claimed)
+        rows = await workspaces.own_secrets(
+            db, provider, claimed, claimed_repository(provider, claimed)
+        )
     master = keyring.current().master
     return [
         (row.org_id, open_secret(master.open, row.org_id, provider, row.secret_encrypted))
@@ -167,6 +170,14 @@ def claimed_workspaces(provider: str, body: bytes) -> tuple[str, ...]:
         for each in texts
         if isinstance(each, str) and 0 < len(each) <= 200 and "\x00" not in each
     )
+
+
+def claimed_repository(provider: str, claimed: Sequence[str]) -> str | None:
+    """`host/owner/name` of the repository among the workspaces that an event of GitHub's names."""
+    if provider not in {"github", "github-actions"}:
+        return None
+    host = host_of_api(settings.current().github_api_url)
+    return next((f"{host}/{each}" for each in claimed if "/" in each), None)
 
 
 def _at(node: Any, *path: str) -> Any:

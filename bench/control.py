@@ -4,13 +4,14 @@ A bare Starlette under the same gunicorn, worker class and settings runs the sta
 server runs (they are imported, none is written here) through a raw psycopg pool, and answers the
 same JSON under the same paths. What it leaves out is what the server adds: it looks at no
 credential, validates neither request nor answer, and writes no audit event of its own. (The event
-of a claim is part of the claiming statement, so that one is written here as well.) None of these
-operations asks Redis anything, so the control does not either.
+of a claim is part of the claiming statement, so that one is written here as well.) Of these
+operations the webhook alone tells Redis anything, and so does the control's.
 
 `python -m bench` starts it. It serves the workers and the organization of one run, which it gets
 as `BENCH_FACTS`, where the server reads them from a token.
 """
 
+import hashlib
 import hmac
 import os
 import secrets
@@ -23,6 +24,7 @@ from typing import Any, Final
 import orjson
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
 from sqlalchemy import create_engine
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,8 +33,17 @@ from starlette.routing import Route
 
 from domain.principal import Kind, Principal
 from domain.session_health import Observed, health
-from persistence import activities, interview_frames, public_sessions, queue, sessions, workers
+from persistence import (
+    activities,
+    interview_frames,
+    public_sessions,
+    queue,
+    sessions,
+    webhook_events,
+    workers,
+)
 from persistence.database import POOL_SIZE
+from persistence.ephemeral import nudges
 
 LEASE_SECONDS: Final = 50.0
 PAGE: Final = 500
@@ -78,7 +89,7 @@ async def _hear(function: Any, *arguments: Any) -> Statement:
 
 
 class Control:
-    """The seven operations."""
+    """The eight operations."""
 
     def __init__(self, facts: Any, url: str) -> None:
         self._workers: dict[str, dict[str, str]] = facts["workers"]
@@ -107,8 +118,17 @@ class Control:
         self._lock = await _hear(sessions.lock, caller, "$session", "$worker")
         self._change = await _hear(sessions.change, "$org", "$session", {})
         self._list = await _hear(public_sessions.list_page, "$org", None, PAGE, None)
+        self._is_new = await _hear(
+            webhook_events.is_new, "linear", "", "$event", {"id": "$id", "sha256": "$sha256"}
+        )
+        names = ("id", "correlation_id", "event_name", "type", "line", "delivery_id", "body")
+        values = {name: f"${name}" for name in names}
+        values |= {"provider": "linear", "verified_by": ""}
+        self._store_event = await _hear(webhook_events.store, values)
+        self._redis = Redis.from_url(os.environ["REDIS_URL"])
         await self._pool.open()
         yield
+        await self._redis.aclose()
         await self._pool.close()
 
     async def heartbeat(self, request: Request) -> Response:
@@ -242,6 +262,34 @@ class Control:
         await self._rows(interview_frames.STORE, values)
         return _json({"published": len(frames)})
 
+    async def webhook(self, request: Request) -> Response:
+        """POST /api/webhooks/ingest/linear, of an event that is new."""
+        raw = await request.body()
+        body = orjson.loads(raw)
+        delivery, issue_id = request.headers["linear-delivery"], body["agentSession"]["issue"]["id"]
+        event_id, correlation_id = f"evt_{secrets.token_hex(8)}", f"corr_{secrets.token_hex(8)}"
+        given = {
+            "$event": event_id,
+            "$id": delivery,
+            "$sha256": hashlib.sha256(raw).hexdigest(),
+        }
+        event = {
+            "$id": event_id,
+            "$correlation_id": correlation_id,
+            "$event_name": f"{body['type']}.{body['action']}",
+            "$type": "linear.agent_session.created",
+            "$line": f"/linear/{body['organizationId']} issue/{issue_id}",
+            "$delivery_id": delivery,
+            "$body": raw,
+        }
+        async with self._pool.connection() as connection, connection.transaction():
+            noted = await self._is_new.run(connection, given)
+            if len(await noted.fetchall()) < 2:
+                return _json({"ok": True, "duplicate": True})
+            await self._store_event.run(connection, event)
+        await self._redis.publish(nudges.EVENTS, "")
+        return _json({"ok": True, "eventId": event_id, "correlationId": correlation_id})
+
     async def list_sessions(self, _: Request) -> Response:
         """GET /api/public/sessions."""
         async with self._pool.connection() as connection:
@@ -282,6 +330,7 @@ def create_app() -> Starlette:
             Route(f"{session}/status", control.status, methods=["POST"]),
             Route(f"{session}/activity", control.activity, methods=["POST"]),
             Route(f"{session}/token-delta", control.token_delta, methods=["POST"]),
+            Route("/api/webhooks/ingest/linear", control.webhook, methods=["POST"]),
             Route("/api/public/sessions", control.list_sessions),
         ],
     )

@@ -1,18 +1,24 @@
 """What is measured: each operation's requests, and the rows that it needs."""
 
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+import orjson
 import psycopg
 
 from bench.connections import Caller, request
 from bench.load import NUMBER
+from bench.servers import LINEAR_SECRET
 from bench.tenants import Tenant, Worker
 
 CONNECTIONS: Final = 16
 WAITING: Final = 30_000
 """More sessions than one run can claim."""
+
+WEBHOOKS: Final = 800
+"""As many for each connection, more than one run can send."""
 
 ACTIVITY: Final = {
     "type": "action",
@@ -39,6 +45,14 @@ class Operation:
     name: str
     requests: list[bytes]
     prepare: Prepare | None = None
+    more: list[list[bytes]] | None = None
+    """What each connection sends after its first request, where no two may be equal."""
+
+    @property
+    def lines(self) -> list[list[bytes]]:
+        """What each connection sends, again and again."""
+        more = self.more or [[] for _ in self.requests]
+        return [[first, *rest] for first, rest in zip(self.requests, more, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +161,7 @@ class Scene:
                 ],
                 self._forget_frames,
             ),
+            self._webhooks(),
             Operation("list of 1,000", self._lists(), lambda: self._store(1_000)),
             Operation("list of 100,000", self._lists(), lambda: self._store(100_000)),
         ]
@@ -154,6 +169,19 @@ class Scene:
     async def _forget_frames(self) -> None:
         """Nothing said: what is sent again would not be stored again."""
         await self.owner.execute("truncate interview_frames")
+
+    def _webhooks(self) -> Operation:
+        """Deliveries of a workspace that is mapped to nobody, so that little follows from them."""
+        series = [
+            [_webhook(f"{connection}-{number}") for number in range(WEBHOOKS)]
+            for connection in range(CONNECTIONS)
+        ]
+        firsts, more = [each[0] for each in series], [each[1:] for each in series]
+        return Operation("webhook", firsts, self._forget_webhooks, more)
+
+    async def _forget_webhooks(self) -> None:
+        """Nothing delivered: what comes again would be a repeat."""
+        await self.owner.execute("truncate webhook_events, webhook_deliveries")
 
     def _lists(self) -> list[bytes]:
         return [request("GET", "/api/public/sessions", self.shown.org_key)] * CONNECTIONS
@@ -183,6 +211,25 @@ class Scene:
             (self.shown.org_id,),
         )
         await self.owner.execute("vacuum (analyze) sessions")
+
+
+def _webhook(number: str) -> bytes:
+    """A delivery of Linear's that no other equals."""
+    event = {
+        "type": "AgentSessionEvent",
+        "action": "created",
+        "organizationId": "lin-of-nobody",
+        "webhookTimestamp": 1782896400000,
+        "agentSession": {
+            "id": f"ses-{number}",
+            "issue": {"id": f"issue-{number}", "identifier": "ENG-7", "title": "Keep the currency"},
+        },
+        "promptContext": "<issue>Keep the currency of a refund</issue>",
+    }
+    body = orjson.dumps(event)
+    signature = hmac.new(LINEAR_SECRET.encode(), body, "sha256").hexdigest()
+    headers = {"Linear-Signature": signature, "Linear-Delivery": f"delivery-{number}"}
+    return request("POST", "/api/webhooks/ingest/linear", body=body, headers=headers)
 
 
 async def _talking(tenant: Tenant) -> list[tuple[Worker, str]]:

@@ -1,6 +1,7 @@
-"""What a clone URL says of a repository on GitHub."""
+"""What a clone URL says of a repository, on GitHub above all."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +24,30 @@ def host_of_api(api_url: str) -> str:
 
 def full_name(clone_url: str, host: str) -> str | None:
     """`owner/name` of a repository on this host; None for any other."""
+    found = _read(clone_url)
+    return found[1] if found is not None and found[0] == host else None
+
+
+def place(clone_url: str) -> str | None:
+    """`host/owner/name` in lower case, equal for all clone URLs of one repository."""
+    found = _read(clone_url)
+    return None if found is None else "/".join(found).lower()
+
+
+def places(clone_urls: Iterable[str | None]) -> list[str]:
+    """The places of those that have one, each once."""
+    found = (place(url) for url in clone_urls if url)
+    return list(dict.fromkeys(each for each in found if each))
+
+
+def _read(clone_url: str) -> tuple[str, str] | None:
+    """Host and `owner/name`; None when it has no such form."""
     found = _URL.fullmatch(clone_url) or _SHORT.fullmatch(clone_url)
-    if found is None or found["host"].lower() != host:
+    if found is None:
         return None
     name = found["path"].rstrip("/").removesuffix(".git")
     usable = _NAME.fullmatch(name) and not name.endswith(("/.", "/.."))
-    return name if usable else None
+    return (found["host"].lower(), name) if usable else None
 
 
 def https_url(clone_url: str, host: str) -> str:

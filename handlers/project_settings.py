@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Invalid, NotFound
 from domain.principal import Principal
+from domain.repositories import places
 from handlers.etags import etag, require_match
 from handlers.replies import Reply
 from persistence import audit, connections, database, project_settings
@@ -23,6 +24,8 @@ GROUPS: Final = {
         "qa": "auto_qa",
         "acceptance": "auto_acceptance",
         "refinement": "auto_refinement",
+        "failedRuns": "scan_failed_runs",
+        "failedDeployments": "scan_failed_deployments",
     },
     "limits": {
         "triesPerWorkType": "tries_per_work_type",
@@ -94,6 +97,7 @@ def _columns(row: Any, body: dict[str, Any]) -> dict[str, Any]:
         columns["repository"] = first.get("cloneUrl")
         columns["default_branch"] = first.get("defaultBranch")
         columns["other_repositories"] = others
+        columns["repository_places"] = places(each["cloneUrl"] for each in body["repositories"])
     if "stateNames" in body:
         merged = {**row.state_names, **body["stateNames"]}
         names = {state: name for state, name in merged.items() if name is not None}

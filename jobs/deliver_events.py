@@ -6,14 +6,14 @@ from typing import Any, Final
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from auth.webhook_signatures import claimed_workspaces
 from domain.errors import Unavailable
 from domain.linear_events import Unreadable
 from jobs.processors import PROCESSORS
 from jobs.processors.event import Event
-from persistence import database, webhook_events, workspaces
+from persistence import database, webhook_events
 from persistence.ephemeral import nudges
 from services.envelopes import envelope
+from services.event_owners import Nobody, Owner, owner_of
 
 MOST_TRIES: Final = 8
 """After the eighth failure, some six to nine minutes after the first, an event is dead."""
@@ -33,16 +33,16 @@ async def deliver_events() -> int:
 
 async def _deliver_one() -> bool:
     """Work on the next event; what follows from it commits together with its end, or not at all."""
-    row = mapping = None
+    row = owner = None
     try:
         async with database.transaction() as db:
             row = await webhook_events.next_due(db)
             if row is None:
                 return False
-            mapping = await _owner(db, row)
-            await _work_on(db, row, mapping)
-        if mapping is not None:
-            await nudges.try_nudge(nudges.work(mapping.org_id, mapping.project_id))
+            owner = await owner_of(db, row.provider, row.body, row.verified_by)
+            await _work_on(db, row, owner)
+        if isinstance(owner, Owner):
+            await nudges.try_nudge(nudges.work(owner.org_id, owner.project_id))
             await nudges.try_nudge(nudges.PARKED)
     except Unavailable:
         raise
@@ -50,28 +50,19 @@ async def _deliver_one() -> bool:
         if row is None:
             raise
         _log.exception("event %s failed; it is tried again", row.id)
-        org_id = None if mapping is None else mapping.org_id
+        org_id = owner.org_id if isinstance(owner, Owner) else None
         async with database.transaction() as db:
             reason = type(error).__name__
             await webhook_events.put_off(db, row.id, MOST_TRIES, reason, org_id)
     return True
 
 
-async def _owner(db: AsyncConnection, row: Row[Any]) -> Row[Any] | None:
-    """The mapping of the workspace that an event names; None when it is mapped to nobody."""
-    claimed = claimed_workspaces(row.provider, row.body)
-    return await workspaces.owner(db, row.provider, claimed, row.verified_by)
-
-
-async def _work_on(db: AsyncConnection, row: Row[Any], mapping: Row[Any] | None) -> None:
+async def _work_on(db: AsyncConnection, row: Row[Any], owner: Owner | Nobody) -> None:
     """Do what follows from an event and close it."""
-    if mapping is None:
-        outcome = "its workspace is mapped to nobody"
-        await webhook_events.settle(db, row.id, "parked", outcome, row.org_id)
+    if isinstance(owner, Nobody):
+        await webhook_events.settle(db, row.id, "parked", owner.reason, row.org_id)
         return
-    event = Event(
-        envelope(row, mapping.org_id, mapping.project_id), mapping.org_id, mapping.project_id
-    )
+    event = Event(envelope(row, owner.org_id, owner.project_id), owner.org_id, owner.project_id)
     process = PROCESSORS.get(event.envelope.about.type)
     status, outcome = "done", "nothing is to follow from this kind of event"
     if process is not None:
@@ -79,4 +70,4 @@ async def _work_on(db: AsyncConnection, row: Row[Any], mapping: Row[Any] | None)
             outcome = await process(db, event)
         except Unreadable as error:
             status, outcome = "dead", str(error)
-    await webhook_events.settle(db, row.id, status, outcome, mapping.org_id)
+    await webhook_events.settle(db, row.id, status, outcome, owner.org_id)

@@ -1,16 +1,17 @@
 """An organization's connections to providers, and which of them a project uses."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict, NotFound
 from persistence import database
 from persistence.paging import Page, page
-from persistence.tables import connections, projects
+from persistence.tables import connections, opened_repositories, projects
 
 CHOICES: Final = {
     "linear": projects.c.linear_connection_id,
@@ -59,7 +60,16 @@ async def get(
 async def change(
     db: AsyncConnection, org_id: str, connection_id: str, values: Mapping[str, Any]
 ) -> Row[Any]:
-    """Write columns of a connection whose row is held; returns the row as it is now."""
+    """Write columns of a connection whose row is held; returns the row as it is now.
+
+    What it opened before may have been another app's, so that is forgotten.
+    """
+    await db.execute(
+        delete(opened_repositories).where(
+            opened_repositories.c.org_id == org_id,
+            opened_repositories.c.connection_id == connection_id,
+        )
+    )
     changed = await db.execute(
         update(connections)
         .where(connections.c.org_id == org_id, connections.c.id == connection_id)
@@ -133,3 +143,27 @@ async def sealed(org_id: str, connection_id: str, version: int) -> Any | None:
         SEALED, {"org": org_id, "connection": connection_id, "version": version}
     )
     return rows[0] if rows else None
+
+
+async def note_opened(
+    db: AsyncConnection, org_id: str, connection_id: str, version: int, places: Collection[str]
+) -> None:
+    """Remember which repositories GitHub has just opened to a connection as it was at a version."""
+    is_now = await db.scalar(
+        select(connections.c.version)
+        .where(connections.c.org_id == org_id, connections.c.id == connection_id)
+        .with_for_update(read=True)
+    )
+    if is_now != version or not places:
+        return
+    opened = upsert(opened_repositories).values(
+        [
+            {"org_id": org_id, "connection_id": connection_id, "place": place}
+            for place in sorted(places)
+        ]
+    )
+    await db.execute(
+        opened.on_conflict_do_update(
+            index_elements=["org_id", "connection_id", "place"], set_={"opened_at": func.now()}
+        )
+    )

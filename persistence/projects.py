@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict, NotFound
+from domain.repositories import places
 from persistence import database
 from persistence.paging import Page, page
 from persistence.tables import organizations, projects
@@ -39,6 +40,7 @@ async def create(
                 name=name,
                 slug=slug,
                 repository=repository,
+                repository_places=places([repository]),
                 is_default=~exists().where(projects.c.org_id == org_id),
             )
             .returning(*projects.c)

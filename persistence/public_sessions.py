@@ -74,6 +74,22 @@ select json_agg(json_build_object(
 """The latest messages that were offered as often as they are and never confirmed, oldest first."""
 
 
+MOST_LINKS: Final = 50
+LINKS: Final[ColumnElement[Any]] = literal_column(f"""(
+with latest as (
+  select * from session_links k
+   where k.org_id = sessions.org_id and k.session_id = sessions.id
+   order by k.at desc, k.kind, k.key limit {MOST_LINKS}
+)
+select json_agg(json_build_object(
+         'kind', l.kind, 'url', l.url, 'title', l.title, 'state', l.state,
+         'at', to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       ) order by l.at desc, l.kind, l.key)
+  from latest l
+)""")
+"""What providers say belongs to the session, the latest first."""
+
+
 async def find(
     db: AsyncConnection, org_id: str, projects: frozenset[str] | None, public_id: str
 ) -> Row[Any] | None:
@@ -87,6 +103,7 @@ async def find(
         sessions.c.failure_reason,
         sessions.c.external_urls,
         UNCONFIRMED.label("unconfirmed"),
+        LINKS.label("links"),
     )
     query = _visible(detail, org_id, projects).where(sessions.c.public_id == public_id)
     found: Row[Any] | None = (await db.execute(query)).one_or_none()

@@ -122,12 +122,17 @@ async def note_choice(
 
 
 async def learn(
-    db: AsyncConnection, session: Any, body_hash: bytes, observed: Mapping[str, Any]
+    db: AsyncConnection,
+    session: Any,
+    body_hash: bytes,
+    observed: Mapping[str, Any],
+    outcome: str = "",
 ) -> Learned:
     """Store what an attempt earned, and let the arm learn from it, once.
 
     `session` is a row that is held, so that no two say so of one attempt at once; those that learn
-    of one arm at once wait for its row. `observed` are columns of `routing_observations`.
+    of one arm at once wait for its row. `observed` are columns of `routing_observations`;
+    `outcome` names what came of the session where that is not its worker's word.
     """
     arm_is = {
         "org_id": session.org_id,
@@ -135,7 +140,12 @@ async def learn(
         "work_type": observed["work_type"],
         "provider": observed["provider"],
     }
-    attempt_is = {**arm_is, "session_id": session.id, "lease_epoch": session.lease_epoch}
+    attempt_is = {
+        **arm_is,
+        "session_id": session.id,
+        "lease_epoch": session.lease_epoch,
+        "outcome": outcome,
+    }
     before = await db.scalar(
         select(routing_observations.c.body_hash).where(_is(routing_observations, attempt_is))
     )
@@ -166,6 +176,16 @@ async def learn(
         )
     )
     return Learned.NOW
+
+
+async def knows_outcome(db: AsyncConnection, org_id: str, session_id: str, outcome: str) -> bool:
+    """Whether any attempt at a session has earned what this outcome earns."""
+    found = select(routing_observations.c.id).where(
+        routing_observations.c.org_id == org_id,
+        routing_observations.c.session_id == session_id,
+        routing_observations.c.outcome == outcome,
+    )
+    return (await db.execute(found.limit(1))).first() is not None
 
 
 async def _hold(db: AsyncConnection, arm_is: Mapping[str, str]) -> Any:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 import settings
 from domain.errors import Unavailable
 from domain.repositories import full_name, host_of_api, https_url
@@ -145,7 +147,7 @@ async def _mint(entry: _Entry) -> None:
         token = await _token(entry.access)
         if token is None:  # the connection changed: the next poll asks for another token
             return
-        await _record(entry.access, "git_token.minted", {"expiresAt": iso(token.expires_at)})
+        await _record_opened(entry.access, token)
         entry.token, entry.told = token, None
     except TryAgain as again:
         wait, why = max(wait, again.wait_seconds or 0.0), str(again)
@@ -180,20 +182,33 @@ async def _token(access: Access) -> InstallationToken | None:
         )
 
 
+async def _record_opened(access: Access, token: InstallationToken) -> None:
+    """Note what GitHub has opened: it says whose the events of these repositories are."""
+    host = host_of_api(settings.current().github_api_url)
+    places = {f"{host}/{name}" for name in token.repositories}
+    async with database.transaction() as db:
+        await connections.note_opened(
+            db, access.org_id, access.connection_id, access.version, places
+        )
+        await _append(db, access, "git_token.minted", {"expiresAt": iso(token.expires_at)})
+
+
 async def _record(access: Access, event_type: str, payload: dict[str, Any]) -> None:
     async with database.transaction() as db:
-        await audit.append(
-            db,
-            access.org_id,
-            None,
-            event_type,
-            ("connection", access.connection_id),
-            {
-                "projectId": access.project_id,
-                "repositories": list(access.repositories),
-                **payload,
-            },
-        )
+        await _append(db, access, event_type, payload)
+
+
+async def _append(
+    db: AsyncConnection, access: Access, event_type: str, payload: dict[str, Any]
+) -> None:
+    await audit.append(
+        db,
+        access.org_id,
+        None,
+        event_type,
+        ("connection", access.connection_id),
+        {"projectId": access.project_id, "repositories": list(access.repositories), **payload},
+    )
 
 
 _tokens: GitTokens | None = None

@@ -20,6 +20,8 @@ from persistence.tables.counts import (
     session_count_changes,
     session_counts,
 )
+from persistence.tables.connections import connections, opened_repositories
+from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.credentials import (
     credential_feeds,
     credential_rotations,
@@ -43,6 +45,7 @@ from persistence.tables.reports import (
 )
 from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
+from persistence.tables.session_links import session_links
 from persistence.tables.tenants import (
     org_webhook_secrets,
     organizations,
@@ -74,6 +77,7 @@ __all__ = [
     "m2m_clients",
     "metadata",
     "mutations",
+    "opened_repositories",
     "org_webhook_secrets",
     "organizations",
     "outbox",
@@ -89,6 +93,7 @@ __all__ = [
     "service_pulse",
     "session_count_changes",
     "session_counts",
+    "session_links",
     "session_nacks",
     "sessions",
     "signing_keys",

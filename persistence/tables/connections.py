@@ -3,9 +3,11 @@
 from sqlalchemy import (
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -33,3 +35,20 @@ connections = Table(
     UniqueConstraint("org_id", "id"),
 )
 Index("connections_page_idx", connections.c.org_id, connections.c.created_at, connections.c.id)
+
+# What GitHub gave a connection's app a token for: the app is installed there, which only the
+# repository's owner can do. Whoever merely names a repository has proved nothing.
+opened_repositories = Table(
+    "opened_repositories",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("connection_id", Text, nullable=False),
+    Column("place", Text, nullable=False),  # `host/owner/name`, in lower case
+    born("opened_at"),
+    PrimaryKeyConstraint("org_id", "connection_id", "place"),
+    ForeignKeyConstraint(
+        ["org_id", "connection_id"],
+        ["connections.org_id", "connections.id"],
+        ondelete="CASCADE",
+    ),
+)

@@ -49,6 +49,8 @@ routing_observations = Table(
     Column("lease_epoch", Integer, nullable=False),
     Column("work_type", Text, nullable=False),
     Column("provider", Text, nullable=False),
+    # What came of the session afterwards, such as `pull-request.merged`; empty: the worker's word.
+    Column("outcome", Text, nullable=False, server_default=""),
     Column("body_hash", LargeBinary, nullable=False),
     Column("reward", Double, nullable=False),
     Column("issue_identifier", Text),
@@ -61,7 +63,7 @@ routing_observations = Table(
     Column("exploration_reason", Text),  # null: it was expected to be the best
     born("observed_at"),
     # One attempt at a session says once what it earned with a provider.
-    PrimaryKeyConstraint("org_id", "session_id", "lease_epoch", "work_type", "provider"),
+    PrimaryKeyConstraint("org_id", "session_id", "lease_epoch", "work_type", "provider", "outcome"),
     ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
 )
 Index(

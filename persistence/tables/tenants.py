@@ -57,6 +57,8 @@ projects = Table(
     Column("provider", Text),  # what its sessions are run with; null: routing chooses
     Column("default_branch", Text),
     Column("other_repositories", JSONB, nullable=False, server_default="[]"),
+    # `host/owner/name` of all of them, in lower case: whose project an event of GitHub's is.
+    Column("repository_places", ARRAY(Text), nullable=False, server_default="{}"),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     born(),
     # Null: the organization's oldest connection of the provider.
@@ -68,6 +70,9 @@ projects = Table(
     Column("auto_qa", Boolean, nullable=False, server_default=text("false")),
     Column("auto_acceptance", Boolean, nullable=False, server_default=text("false")),
     Column("auto_refinement", Boolean, nullable=False, server_default=text("false")),
+    # Which failures are looked into by a session that starts by itself.
+    Column("scan_failed_runs", Boolean, nullable=False, server_default=text("false")),
+    Column("scan_failed_deployments", Boolean, nullable=False, server_default=text("false")),
     Column("disabled_work_types", ARRAY(Text), nullable=False, server_default="{}"),
     Column("excluded_labels", ARRAY(Text), nullable=False, server_default="{}"),
     # Our name of a state -> the team's; what is absent is mapped by the tracker's type of state.
@@ -92,6 +97,7 @@ Index(
     unique=True,
     postgresql_where=projects.c.is_default,
 )
+Index("projects_repository_places_idx", projects.c.repository_places, postgresql_using="gin")
 
 workspace_mappings = Table(
     "workspace_mappings",

@@ -124,6 +124,17 @@ Index(
     sessions.c.queued_at,
     sessions.c.public_id,
 )
+# By what an event of a provider's finds the sessions that it belongs to.
+Index(
+    "sessions_identifier_idx", sessions.c.org_id, sessions.c.project_id, sessions.c.issue_identifier
+)
+Index(
+    "sessions_urls_idx",
+    sessions.c.external_urls,
+    postgresql_using="gin",
+    postgresql_ops={"external_urls": "jsonb_path_ops"},
+    postgresql_where=text("external_urls <> '[]'"),
+)
 
 session_nacks = Table(
     "session_nacks",
