@@ -6,8 +6,8 @@ from sqlalchemy.dialects import postgresql
 
 from domain.repositories import places
 
-revision = '0015'
-down_revision = '0013'
+revision = '0016'
+down_revision = '0015'
 
 
 def upgrade() -> None:
