@@ -3,18 +3,21 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth import keyring
-from domain import linear_events
+from domain import linear_events, tracker_events
 from domain.ids import public_session_id
 from domain.session_states import ENDED
 from jobs.processors.event import Event
 from persistence import sessions
-from services import steering, tracker
+from services import issue_reports, steering, tracker
 from services.dispatch import enqueue
 
 
 async def created(db: AsyncConnection, event: Event) -> str:
     """Put the session an event asks for into the queue, once."""
     wanted = linear_events.created_session(dict(event.envelope.data))
+    issue = tracker_events.issue_of_session(event.envelope.data)
+    if issue is not None:
+        await issue_reports.take(db, event.org_id, event.project_id, issue)
     salt = keyring.current().master.derive("public session ids")
     became = await enqueue(
         db,

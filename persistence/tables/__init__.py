@@ -43,6 +43,13 @@ from persistence.tables.tenants import (
     projects,
     workspace_mappings,
 )
+from persistence.tables.tracker import (
+    tracker_comments,
+    tracker_issues,
+    tracker_labels,
+    tracker_relations,
+    tracker_states,
+)
 from persistence.tables.webhooks import webhook_deliveries, webhook_events
 from persistence.tables.work import session_nacks, sessions
 
@@ -84,6 +91,11 @@ __all__ = [
     "sessions",
     "signing_keys",
     "tool_errors",
+    "tracker_comments",
+    "tracker_issues",
+    "tracker_labels",
+    "tracker_relations",
+    "tracker_states",
     "webhook_deliveries",
     "webhook_events",
     "worker_hosts",
