@@ -12,10 +12,13 @@ from domain.errors import Invalid, NotFound
 from domain.principal import Principal
 from handlers.replies import Reply
 from persistence import audit, database, projects, tracker_comments, tracker_issues
+from persistence.ephemeral import nudges
 from services import issue_shapes as shapes
+from services import issue_writes
 from services.issues import find, hold, move, require_alive
 
 AGENT: Final = "Rensei"
+WRITING: Final = frozenset({"updateIssue", "unassignIssue", "updateIssueStatus", "createComment"})
 
 
 async def get_worker_config(user: Principal) -> Reply:
@@ -37,6 +40,8 @@ async def issue_tracker_proxy(body: dict[str, Any], user: Principal) -> Reply:
     async with database.transaction() as db:
         await require_alive(db, user)
         data = await METHODS[name](db, user, *args)
+    if name in WRITING:
+        await nudges.try_nudge(nudges.OUTBOX)
     return {"success": True, "data": data}, 200
 
 
@@ -65,6 +70,8 @@ async def _update_issue(
         await audit.append(
             db, issue.org_id, user, "issue.changed", ("issue", issue.id), {"members": list(values)}
         )
+        sent = {member: each for member, each in change.items() if member != "stateId"}
+        await issue_writes.change(db, issue, sent)
     if "stateId" in change:
         await move(db, issue, await _state_of_id(db, user, issue, change["stateId"]), user)
     return await _get_issue(db, user, issue.id)
@@ -103,6 +110,7 @@ async def _unassign_issue(db: AsyncConnection, user: Principal, name: str) -> An
         values = {"assignee": None}
         await tracker_issues.change(db, issue.org_id, issue.project_id, issue.id, values)
         await audit.append(db, issue.org_id, user, "issue.unassigned", ("issue", issue.id))
+        await issue_writes.change(db, issue, {"assigneeId": None})
     return await _get_issue(db, user, issue.id)
 
 
@@ -122,7 +130,9 @@ async def _create_comment(db: AsyncConnection, user: Principal, name: str, text:
         "author": {"id": user.worker_id or user.id, "name": AGENT},
         "digest": digest,
     }
-    return shapes.comment(await tracker_comments.add(db, values))
+    made = await tracker_comments.add(db, values)
+    await issue_writes.comment(db, issue, made.id, text)
+    return shapes.comment(made)
 
 
 async def _get_issue_comments(db: AsyncConnection, user: Principal, name: str) -> Any:

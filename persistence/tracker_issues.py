@@ -3,7 +3,20 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, case, delete, exists, func, or_, select, text, true, update
+from sqlalchemy import (
+    Row,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
@@ -20,6 +33,7 @@ from persistence.tables import (
 )
 
 MOST_LISTED: Final = 250
+ECHO: Final = text("interval '10 minutes'")
 
 RENAME_LABEL: Final = text("""
 update tracker_issues i
@@ -94,10 +108,14 @@ async def session_of(
 
 
 async def lock(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) -> Row[Any] | None:
-    """Hold an issue's row for a change."""
+    """Hold an issue's row for a change; `awaits` says whether the tracker's word on what was sent
+    to it is still to come."""
+    awaits = func.coalesce(tracker_issues.c.awaited_until > func.now(), literal(value=False))
     return (
         await db.execute(
-            select(tracker_issues).where(_of(org_id, project_id, issue_id)).with_for_update()
+            select(tracker_issues, awaits.label("awaits"))
+            .where(_of(org_id, project_id, issue_id))
+            .with_for_update()
         )
     ).one_or_none()
 
@@ -123,6 +141,21 @@ async def change(
         update(tracker_issues)
         .where(_of(org_id, project_id, issue_id))
         .values({"updated_at": func.now(), **values})
+    )
+
+
+async def await_echo(
+    db: AsyncConnection, org_id: str, project_id: str, issue_id: str, state: str
+) -> None:
+    """Note that the tracker will report a state because it was sent there."""
+    still = case((tracker_issues.c.awaited_until > func.now(), tracker_issues.c.awaited))
+    await db.execute(
+        update(tracker_issues)
+        .where(_of(org_id, project_id, issue_id))
+        .values(
+            awaited=func.array_append(still, state),
+            awaited_until=func.now() + ECHO,
+        )
     )
 
 

@@ -16,8 +16,8 @@ async def take(db: AsyncConnection, org_id: str, project_id: str, reported: Repo
     if known is not None and _is_late(known, reported):
         return f"issue {reported.id} is known as it became later"
     project = await project_settings.get(db, org_id, None, project_id)
-    state = _state(known, reported, project.state_names)
-    columns = {**reported.columns, "state": state, "gone": False}
+    state, awaited = _state(known, reported, project.state_names)
+    columns = {**reported.columns, "state": state, "awaited": awaited, "gone": False}
     if known is None:
         values = {"org_id": org_id, "project_id": project_id, "id": reported.id, **columns}
         await tracker_issues.add(db, values)
@@ -40,16 +40,24 @@ def _is_late(known: Any, reported: ReportedIssue) -> bool:
     return reported.at is None or reported.at < known.reported_at
 
 
-def _state(known: Any, reported: ReportedIssue, names: dict[str, str]) -> str | None:
-    """Our state after a report: what the tracker says, when it says something new.
+def _state(
+    known: Any, reported: ReportedIssue, names: dict[str, str]
+) -> tuple[str | None, list[str]]:
+    """Our state after a report, and what of our own is still to be reported.
 
-    An issue may be in a state that its team lacks; it stays there while the team's is the same.
+    The tracker moves the issue when its word is a new one. An issue may be in a state that its team
+    lacks, and stays there while the team's is the same. What was sent from here comes back, maybe
+    after the issue has moved on here: that moves nothing.
     """
     present: str | None = None if known is None else known.state
+    awaited = list(known.awaited) if known is not None and known.awaits else []
     told = reported.columns.get("reported_state")
     if told is None or (known is not None and known.state and known.reported_state == told):
-        return present
-    return issue_states.ours(told["name"], told["type"], names) or present
+        return present, awaited
+    state = issue_states.ours(told["name"], told["type"], names)
+    if state in awaited:
+        return present, awaited[awaited.index(state) + 1 :]
+    return state or present, awaited
 
 
 async def _learn(

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.errors import NotFound
 from domain.principal import Principal
 from persistence import audit, issues, tracker_issues
+from services import issue_writes
 from services.ownership import credential_ended
 
 
@@ -62,7 +63,10 @@ async def move(db: AsyncConnection, issue: Any, state: str, actor: Principal | N
     """Move an issue that is held to one of our states; False when it is there already."""
     if issue.state == state:
         return False
-    await tracker_issues.change(db, issue.org_id, issue.project_id, issue.id, {"state": state})
+    place = (issue.org_id, issue.project_id, issue.id)
+    await tracker_issues.change(db, *place, {"state": state})
+    if await issue_writes.state(db, issue, state, issue.state_names):
+        await tracker_issues.await_echo(db, *place, state)
     await audit.append(
         db,
         issue.org_id,

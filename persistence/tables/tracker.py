@@ -19,7 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from persistence.tables.ground import born, instant, metadata
 
@@ -43,6 +43,9 @@ tracker_issues = Table(
     Column("parent_identifier", Text),
     Column("tracker_project", JSONB(none_as_null=True)),
     Column("labels", JSONB, nullable=False, server_default="[]"),
+    # Our states that were sent to the tracker, oldest first, and how long its word is awaited.
+    Column("awaited", ARRAY(Text), nullable=False, server_default="{}"),
+    instant("awaited_until"),
     instant("reported_at"),  # the tracker's time of its last report; null: known from a session
     Column("gone", Boolean, nullable=False, server_default=text("false")),
     born(),

@@ -42,6 +42,8 @@ def upgrade() -> None:
     sa.Column('parent_identifier', sa.Text(), nullable=True),
     sa.Column('tracker_project', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
     sa.Column('labels', postgresql.JSONB(astext_type=sa.Text()), server_default='[]', nullable=False),
+    sa.Column('awaited', postgresql.ARRAY(sa.Text()), server_default='{}', nullable=False),
+    sa.Column('awaited_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('reported_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('gone', sa.Boolean(), server_default=sa.text('false'), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
@@ -87,5 +89,14 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['project_id'], ['projects.id'], name=op.f('tracker_states_project_id_fkey')),
     sa.PrimaryKeyConstraint('org_id', 'project_id', 'team_id', 'id', name=op.f('tracker_states_pkey'))
     )
+    op.add_column('outbox', sa.Column('project_id', sa.Text(), nullable=True))
+    op.add_column('outbox', sa.Column('issue_id', sa.Text(), nullable=True))
+    op.add_column('outbox', sa.Column('line', sa.Text(), sa.Computed("coalesce(session_id, 'issue/' || issue_id)", persisted=True), nullable=True))
+    op.alter_column('outbox', 'session_id',
+               existing_type=sa.TEXT(),
+               nullable=True)
+    op.drop_index(op.f('outbox_order_idx'), table_name='outbox', postgresql_where="(status = ANY (ARRAY['waiting'::text, 'sending'::text]))")
+    op.create_index('outbox_order_idx', 'outbox', ['org_id', 'line', 'id'], unique=False, postgresql_where=sa.text("status in ('waiting', 'sending')"))
+    op.create_foreign_key(op.f('outbox_project_id_fkey'), 'outbox', 'projects', ['project_id'], ['id'])
     op.create_index('sessions_identifier_idx', 'sessions', ['org_id', 'issue_identifier'], unique=False)
     op.create_index('sessions_issue_idx', 'sessions', ['org_id', 'issue_id'], unique=False)
