@@ -15,7 +15,8 @@ from persistence import audit, database, projects, tracker_comments, tracker_iss
 from persistence.ephemeral import nudges
 from services import issue_shapes as shapes
 from services import issue_writes
-from services.issues import find, hold, move, require_alive
+from services.automation import move
+from services.issues import find, hold, require_alive
 
 AGENT: Final = "Rensei"
 WRITING: Final = frozenset({"updateIssue", "unassignIssue", "updateIssueStatus", "createComment"})
@@ -42,6 +43,8 @@ async def issue_tracker_proxy(body: dict[str, Any], user: Principal) -> Reply:
         data = await METHODS[name](db, user, *args)
     if name in WRITING:
         await nudges.try_nudge(nudges.OUTBOX)
+        for project_id in user.projects or ():
+            await nudges.try_nudge(nudges.work(str(user.org_id), project_id))
     return {"success": True, "data": data}, 200
 
 

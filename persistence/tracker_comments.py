@@ -58,6 +58,17 @@ async def add(db: AsyncConnection, values: Mapping[str, Any]) -> Row[Any]:
     return made.one()
 
 
+async def add_once(db: AsyncConnection, values: Mapping[str, Any]) -> bool:
+    """Store a comment; False when there is one of its id already."""
+    made = await db.execute(
+        upsert(tracker_comments)
+        .values(**values)
+        .on_conflict_do_nothing()
+        .returning(tracker_comments.c.id)
+    )
+    return made.one_or_none() is not None
+
+
 async def report(db: AsyncConnection, values: Mapping[str, Any]) -> None:
     """Store a comment as the tracker tells of it."""
     adding = upsert(tracker_comments).values(**values)

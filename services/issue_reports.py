@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain import issue_states
 from domain.tracker_events import ReportedIssue
 from persistence import audit, issues, project_settings, tracker_issues
+from services import automation
 
 
 async def take(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> str:
@@ -25,12 +26,16 @@ async def take(db: AsyncConnection, org_id: str, project_id: str, reported: Repo
         await tracker_issues.change(db, org_id, project_id, reported.id, columns)
     await _learn(db, org_id, project_id, columns)
     before = None if known is None else known.state
-    if state == before:
+    if state is None or state == before:
         return f"issue {reported.id} is stored"
     await audit.append(
         db, org_id, None, "issue.moved", ("issue", reported.id), {"from": before, "to": state}
     )
-    return f"issue {reported.id} is {state}"
+    if reported.at is None or (before is None and "stateId" not in reported.changed):
+        return f"issue {reported.id} is {state}"  # learned, not moved
+    issue = await tracker_issues.find(db, org_id, [project_id], reported.id)
+    became = await automation.follow(db, issue, before, state)
+    return f"issue {reported.id} is {state}; {became}"
 
 
 def _is_late(known: Any, reported: ReportedIssue) -> bool:

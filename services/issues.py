@@ -1,4 +1,4 @@
-"""Issues of the built-in tracker: found, also where only a session tells of them, and moved."""
+"""Issues of the built-in tracker, found also where only a session tells of them."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import NotFound
 from domain.principal import Principal
-from persistence import audit, issues, tracker_issues
-from services import issue_writes
+from persistence import issues, tracker_issues
 from services.ownership import credential_ended
 
 
@@ -57,22 +56,3 @@ async def hold(db: AsyncConnection, user: Principal, name: str) -> Any:
     found = await find(db, user, name)
     await issues.take_turn(db, found.org_id, found.id)
     return await find(db, user, found.id)
-
-
-async def move(db: AsyncConnection, issue: Any, state: str, actor: Principal | None) -> bool:
-    """Move an issue that is held to one of our states; False when it is there already."""
-    if issue.state == state:
-        return False
-    place = (issue.org_id, issue.project_id, issue.id)
-    await tracker_issues.change(db, *place, {"state": state})
-    if await issue_writes.state(db, issue, state, issue.state_names):
-        await tracker_issues.await_echo(db, *place, state)
-    await audit.append(
-        db,
-        issue.org_id,
-        actor,
-        "issue.moved",
-        ("issue", issue.id),
-        {"from": issue.state, "to": state},
-    )
-    return True
