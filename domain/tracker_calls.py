@@ -75,7 +75,7 @@ def _priority(value: Any, place: str) -> int:
 
 
 def _description(value: Any, place: str) -> str | None:
-    return None if value in {None, ""} else _text(value, place)
+    return None if value is None or value == "" else _text(value, place)
 
 
 def _names(value: Any, place: str) -> list[str]:

@@ -333,6 +333,8 @@ async def labels(
     db: AsyncConnection, org_id: str, project_id: str, ids: list[str]
 ) -> list[dict[str, str]]:
     """The known labels of these ids, in their order."""
+    if not ids:
+        return []
     rows = await db.execute(
         select(tracker_labels.c.id, tracker_labels.c.name)
         .where(

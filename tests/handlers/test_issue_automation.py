@@ -275,3 +275,33 @@ async def test_our_own_move_that_comes_back_starts_nothing(make, tracker, linear
     assert await sessions_of(make, tracker.id()) == first
     sent = [what["stateId"] for kind, what in linear.said if kind == "issue_update"]
     assert sent == ["st-In Progress", "st-In Review"]
+
+
+async def test_everybody_at_once_on_one_issue_leaves_one_holder_and_no_error(make, tracker):
+    await make.settings_of_project(automation=EVERYTHING)
+    worker = await make.worker()
+    await tracker.issue(1, "Backlog")
+    session_id = await make.claimed(worker, issue_id=tracker.id(), holds_issue=True)
+    await report(worker, session_id, **AGENT)
+    await report(worker, session_id, "completion", summary="WORK_RESULT:passed")
+    asked = {"issueId": tracker.id(), "issueIdentifier": f"{tracker.prefix}-1"}
+
+    async def queue(work_type):
+        body = {**asked, "workType": work_type, "projectId": make.project_id}
+        answer = await make.org.post("/api/sessions", json=body)
+        assert answer.status_code == 201, answer.text
+
+    await asyncio.gather(
+        report(worker, session_id, status="completed"),
+        *(ask(worker, "updateIssueStatus", tracker.id(), "Finished") for _ in range(3)),
+        *(ask(worker, "updateIssueStatus", tracker.id(), "Rejected") for _ in range(2)),
+        *(queue(work_type) for work_type in ("research", "qa", "inflight")),
+        *(ask(worker, "createComment", tracker.id(), "Done.") for _ in range(3)),
+        tracker.issue(1, "Delivered"),
+    )
+
+    found = await make.owner.execute(
+        "select count(*) from sessions where org_id = %s and holds_issue", (make.org_id,)
+    )
+    assert (await found.fetchone())[0] <= 1
+    assert (await make.stored(session_id)).status == "completed"

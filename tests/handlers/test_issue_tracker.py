@@ -146,6 +146,15 @@ async def test_an_issue_is_unassigned_and_changed(make, tracker):
         {"title": "Better", "priority": 1, "labelIds": ["lab-7"], "stateId": "rensei-finished"},
     )
 
+    emptied = await ask(
+        worker,
+        "updateIssue",
+        tracker.id(),
+        {"labelIds": [], "description": None, "assigneeId": "u2"},
+    )
+
+    assert (emptied["labels"], emptied["assignee"]) == ([], {"id": "u2", "name": "u2"})
+    assert "description" not in emptied
     assert unassigned["assignee"] is None
     assert again["assignee"] is None
     assert (changed["title"], changed["priority"]) == ("Better", 1)
@@ -250,6 +259,8 @@ async def test_an_issue_that_was_taken_away_is_not_found(make, tracker):
         ("getIssue", [7], "body.args[0]: must be a text of 1 to 200 characters"),
         ("updateIssueStatus", ["x", "Someday"], "body.args[1]: must be one of Icebox"),
         ("updateIssue", ["x", {"priority": 9}], "body.args[1].priority: must be a number"),
+        ("updateIssue", ["x", {"description": [1]}], "body.args[1].description: must be a text"),
+        ("updateIssue", ["x", 7], "body.args[1]: must be an object"),
         ("updateIssue", ["x", {"labelIds": [1]}], "body.args[1].labelIds[0]: must be a text"),
         ("createIssueRelation", [{"issueId": "x"}], "body.args[0].relatedIssueId: must be"),
         ("dropTables", [], "body.method: "),
