@@ -76,6 +76,8 @@ RULES: Final[dict[str, Rule]] = {
     "getDaemonSessionDetail": Rule("worker:session", WORKERS),
     "routingSelect": Rule("worker:session", WORKERS),
     "postRoutingFeedback": Rule("worker:session", WORKERS),
+    "getWorkerConfig": Rule("worker:poll", WORKERS),
+    "issueTrackerProxy": Rule("worker:session", WORKERS),
     "enqueueSession": Rule("sessions:write", READERS),
     "enqueueBatchJob": Rule("batch:write", READERS),
     "listBatchJobs": Rule("batch:read", READERS),

@@ -10,7 +10,7 @@ from domain.principal import Principal
 from handlers.replies import Reply
 from persistence import activities, audit, completions, database, findings, sessions
 from persistence.ephemeral import nudges, session_news
-from services import tracker
+from services import automation, tracker
 from services.ownership import hold
 
 
@@ -40,6 +40,7 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
     worker_id = body.get("workerId")
     if worker_id:
         user.require_worker(worker_id)
+    moved = False
     async with database.transaction() as db:
         session = await hold(db, user, id_, worker_id, body.get("leaseEpoch"))
         await sessions.change(db, session.org_id, id_, {})
@@ -57,6 +58,9 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
                 db, session.org_id, user, "session.completion_posted", ("session", id_)
             )
             await tracker.comment(db, session, body["summary"], body.get("planItems"))
+            moved = await automation.concluded(db, session)
+    if moved:
+        await nudges.try_nudge(nudges.work(session.org_id, session.project_id))
     posted = await tracker.completion(session, body["summary"], body.get("planItems"))
     if posted.reason is not None:
         return {"posted": 0, "errors": [], "reason": posted.reason}, 200

@@ -89,10 +89,10 @@ async def _work_on(client: GuardedClient, row: Row[Any]) -> None:
             await outbox.settle(db, row.id, status, error)
     if status == "dead":
         _log.warning(
-            "outbox row %s (%s) of session %s is given up: %s",
+            "outbox row %s (%s) of %s is given up: %s",
             row.id,
             row.kind,
-            row.session_id,
+            row.line,
             error,
         )
 
@@ -103,11 +103,14 @@ async def _send(client: GuardedClient, row: Row[Any]) -> None:
         credential = await linear_access.credential(db, row.org_id, row.project_id)
     if credential is None:
         raise Rejected("no Linear credential is configured for the organization")
-    target = agent_session_of(row.session_id, row.provider_session_id)
+    target = row.session_id and agent_session_of(row.session_id, row.provider_session_id)
     linear = Linear(client, settings.current().linear_api_url, credential)
-    what, entity_id = row.payload, entity_id_of(row)
+    what = row.payload
+    entity_id = what.get("id") or entity_id_of(row)  # what is kept here too brings its id along
     if row.kind == "comment":
         await linear.create_comment(entity_id, what["issueId"], what["body"])
+    elif row.kind == "issue_update":
+        await linear.update_issue(what["issueId"], what["input"])
     elif row.kind == "issue":
         await linear.create_issue(
             entity_id, what["besideIssueId"], what["title"], what["description"]

@@ -132,6 +132,14 @@ async def make(application: Any, owner: Any) -> AsyncIterator[Maker]:
 
 
 @pytest.fixture
+async def tracker(make: Maker, anonymous: Client, run_job: Any) -> Any:
+    """A workspace of Linear that is mapped to this test's project."""
+    from tests.tracker import Tracker
+
+    return await Tracker(make, anonymous, run_job).begin()
+
+
+@pytest.fixture
 async def linear(given: settings.Settings, make: Maker) -> AsyncIterator[FakeLinear]:
     """Linear, played on loopback, and a credential for this test's organization."""
     async with running(FakeLinear()) as fake:

@@ -7,7 +7,7 @@ words for people. It raises `domain.linear_events.Unreadable` when trying again 
 from typing import Final
 
 from domain import github_events, vercel_events
-from jobs.processors import agent_sessions
+from jobs.processors import agent_sessions, tracker
 from jobs.processors.event import Processor
 from jobs.processors.linking import ended, linked
 from jobs.processors.scanning import scanned
@@ -75,6 +75,15 @@ PROCESSORS: Final[dict[str, Processor]] = {
         "operational-scanner-vercel",
         "scan_failed_deployments",
     ),
+    "linear.issue.created": tracker.issue_reported,
+    "linear.issue.updated": tracker.issue_reported,
+    "linear.issue.removed": tracker.issue_removed,
+    "linear.comment.created": tracker.comment_reported,
+    "linear.comment.updated": tracker.comment_reported,
+    "linear.comment.removed": tracker.comment_removed,
+    "linear.issue_label.created": tracker.label_reported,
+    "linear.issue_label.updated": tracker.label_reported,
+    "linear.issue_label.removed": tracker.label_removed,
 }
 
 __all__ = ["PROCESSORS"]

@@ -3,18 +3,26 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth import keyring
-from domain import linear_events
+from domain import linear_events, tracker_events
 from domain.ids import public_session_id
 from domain.session_states import ENDED
+from domain.work_types import for_agent_session
 from jobs.processors.event import Event
-from persistence import sessions
-from services import steering, tracker
+from persistence import sessions, tracker_issues
+from services import issue_reports, steering, tracker
 from services.dispatch import enqueue
 
 
 async def created(db: AsyncConnection, event: Event) -> str:
     """Put the session an event asks for into the queue, once."""
     wanted = linear_events.created_session(dict(event.envelope.data))
+    issue = tracker_events.issue_of_session(event.envelope.data)
+    work_type = wanted.work_type
+    if issue is not None:
+        await issue_reports.take(db, event.org_id, event.project_id, issue)
+        known = await tracker_issues.find(db, event.org_id, [event.project_id], issue.id)
+        if known is not None and known.state:
+            work_type = for_agent_session(known.state, known.description)
     salt = keyring.current().master.derive("public session ids")
     became = await enqueue(
         db,
@@ -27,7 +35,7 @@ async def created(db: AsyncConnection, event: Event) -> str:
             "issue_identifier": wanted.issue_identifier,
             "issue_title": wanted.issue_title,
             "project_name": wanted.project_name,
-            "work_type": wanted.work_type,
+            "work_type": work_type,
             "priority": wanted.priority,
             "work": wanted.work,
             "correlation_id": event.envelope.correlation_id,

@@ -12,7 +12,7 @@ from persistence.tables.access import (
     signing_keys,
 )
 from persistence.tables.batch import batch_jobs
-from persistence.tables.connections import connections
+from persistence.tables.connections import connections, opened_repositories
 from persistence.tables.counts import (
     issue_phases,
     phase_changes,
@@ -20,8 +20,6 @@ from persistence.tables.counts import (
     session_count_changes,
     session_counts,
 )
-from persistence.tables.connections import connections, opened_repositories
-from persistence.tables.counts import session_count_changes, session_counts
 from persistence.tables.credentials import (
     credential_feeds,
     credential_rotations,
@@ -51,6 +49,13 @@ from persistence.tables.tenants import (
     organizations,
     projects,
     workspace_mappings,
+)
+from persistence.tables.tracker import (
+    tracker_comments,
+    tracker_issues,
+    tracker_labels,
+    tracker_relations,
+    tracker_states,
 )
 from persistence.tables.webhooks import webhook_deliveries, webhook_events
 from persistence.tables.work import session_nacks, sessions
@@ -98,6 +103,11 @@ __all__ = [
     "sessions",
     "signing_keys",
     "tool_errors",
+    "tracker_comments",
+    "tracker_issues",
+    "tracker_labels",
+    "tracker_relations",
+    "tracker_states",
     "webhook_deliveries",
     "webhook_events",
     "worker_hosts",

@@ -542,7 +542,7 @@ async def test_events_of_other_providers_are_kept_and_do_nothing(
 
 
 @pytest.mark.parametrize(
-    "changed", [{"action": "removed"}, {"type": "Issue"}, {"action": None}, {"type": ["x"]}]
+    "changed", [{"action": "removed"}, {"type": "Cycle"}, {"action": None}, {"type": ["x"]}]
 )
 async def test_an_event_of_another_kind_is_done_and_does_nothing(
     anonymous, make, run_job, stored, changed, session_ids

@@ -11,13 +11,20 @@ from datetime import UTC, datetime, timedelta
 from joserfc import jwt
 from joserfc.errors import JoseError
 
-from outbound.linear import CREATE_ACTIVITY, CREATE_COMMENT, CREATE_ISSUE, UPDATE_SESSION
+from outbound.linear import (
+    CREATE_ACTIVITY,
+    CREATE_COMMENT,
+    CREATE_ISSUE,
+    UPDATE_ISSUE,
+    UPDATE_SESSION,
+)
 
 SHORT = {
     CREATE_ACTIVITY: "activity",
     CREATE_COMMENT: "comment",
     CREATE_ISSUE: "issue",
     UPDATE_SESSION: "external_urls",
+    UPDATE_ISSUE: "issue_update",
 }
 
 
@@ -124,7 +131,7 @@ class FakeLinear(Server):
         kind = SHORT.get(query)
         if kind is None:
             return graphql({"done": {"team": {"id": "team-1"}}})
-        if kind != "external_urls":
+        if kind not in {"external_urls", "issue_update"}:
             assert re.fullmatch(r"[0-9a-f-]{14}4[0-9a-f-]{21}", entity_id), "no UUID of version 4"
             if entity_id in self.known:
                 return known(entity_id)
