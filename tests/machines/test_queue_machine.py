@@ -109,14 +109,17 @@ class QueueMachine(Machine):
     @precondition(lambda self: self.for_a_person)
     @rule()
     def let_a_person_say_go_on(self):
-        session_id = self.for_a_person.pop()
+        session_id = next(each for each in self.names if each in self.for_a_person)
+        self.for_a_person.discard(session_id)
         assert self.steer(session_id, "prompt", prompt="Go on").json()["status"] == "queued"
         del self.nacks[session_id]
 
     @precondition(lambda self: self.waiting or self.held)
     @rule(data=st.data())
     def stop(self, data):
-        session_id = data.draw(st.sampled_from(sorted({*self.waiting, *self.held})))
+        # In the order of their coming: ids are random, and every run must draw the same.
+        stoppable = [each for each in self.names if each in self.waiting or each in self.held]
+        session_id = data.draw(st.sampled_from(stoppable))
 
         assert self.steer(session_id, "stop").json()["newStatus"] == "stopped"
         if session_id in self.held:

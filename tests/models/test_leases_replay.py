@@ -44,7 +44,7 @@ async def walk(server, rules, way):
     [
         pytest.param(HANDS, 32, id="hand overs"),
         pytest.param(LIES, 4, id="wrong counts"),
-        pytest.param(HANDS, 1, id="all hand overs", marks=pytest.mark.prove),
+        pytest.param(HANDS, max(1, round(1 / SHARE)), id="all hand overs", marks=pytest.mark.prove),
         pytest.param(LIES, 1, id="all wrong counts", marks=pytest.mark.prove),
     ],
 )
