@@ -100,8 +100,6 @@ Index(
     postgresql_where=sessions.c.waits_for == text("'issue'"),
 )
 Index("sessions_issue_idx", sessions.c.org_id, sessions.c.project_id, sessions.c.issue_id)
-Index("sessions_of_issue_idx", sessions.c.org_id, sessions.c.issue_id)
-Index("sessions_identifier_idx", sessions.c.org_id, sessions.c.issue_identifier)
 Index(
     "sessions_slots_idx",
     sessions.c.slot_worker_id,

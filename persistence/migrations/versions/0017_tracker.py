@@ -98,5 +98,3 @@ def upgrade() -> None:
     op.drop_index(op.f('outbox_order_idx'), table_name='outbox', postgresql_where="(status = ANY (ARRAY['waiting'::text, 'sending'::text]))")
     op.create_index('outbox_order_idx', 'outbox', ['org_id', 'line', 'id'], unique=False, postgresql_where=sa.text("status in ('waiting', 'sending')"))
     op.create_foreign_key(op.f('outbox_project_id_fkey'), 'outbox', 'projects', ['project_id'], ['id'])
-    op.create_index('sessions_identifier_idx', 'sessions', ['org_id', 'issue_identifier'], unique=False)
-    op.create_index('sessions_of_issue_idx', 'sessions', ['org_id', 'issue_id'], unique=False)
