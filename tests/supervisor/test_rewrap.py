@@ -37,6 +37,7 @@ NOT_SEALED = {
     ("activities", "repeat_key"),
     ("webhook_events", "body"),
     ("file_reservations", "file_key"),  # a hash
+    ("tracker_comments", "digest"),  # another
     ("credentials", "sealed"),  # under its data key, which is rewrapped
 }
 """Columns of bytes, beside hashes, that are not sealed under the master key."""
