@@ -26,8 +26,10 @@ THINGS: Final = (
     "select * from workspace_mappings where id = %(mapping)s",
     "select * from organizations where id = %(organization)s",
     "select provider, secret_encrypted from org_webhook_secrets where org_id = %(organization)s",
-    "select id, status, worker_id, lease_epoch, lost_at from sessions"
-    " where created_at <= %(opened)s order by id",
+    (
+        "select id, status, worker_id, lease_epoch, lost_at from sessions"
+        " where created_at <= %(opened)s order by id"
+    ),
     "select * from workers where id in (%(worker)s, %(daemon)s) order by id",
     "select * from credentials order by id",
     "select token_hash, ended_at from browser_sessions where created_at = %(opened)s",
