@@ -29,7 +29,7 @@ from handlers.refusals import refuse
 from pages import create_pages
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
-from services import session_watch, tasks, work_bell
+from services import credential_watch, git_tokens, routing, session_watch, tasks, work_bell
 
 CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
@@ -131,21 +131,26 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
     await database.connect(str(now.web_database_url))
     store.connect(now.redis_url)
     watch, bell = session_watch.open_watch(), work_bell.open_bell()
+    rotations = credential_watch.open_watch()
+    tokens = git_tokens.open_tokens()
     try:
         await _put_deployment_key(now)
         beating = [
             asyncio.create_task(_repeat(now.pulse_seconds, lambda: pulse.beat(now.gap_seconds))),
             asyncio.create_task(_repeat(REFUSALS_SECONDS, refusals.write)),
         ]
-        with _told_to_end(watch.end), _told_to_end(bell.end):
+        with _told_to_end(watch.end), _told_to_end(bell.end), _told_to_end(rotations.end):
             yield
         await tasks.end(*beating)
         with suppress(Unavailable):
             await refusals.write()
     finally:
         await watch.close()
+        await rotations.close()
         await bell.close()
+        await tokens.close()
         await session_news.settle()
+        await routing.settle()
         await store.disconnect()
         await database.disconnect()
 

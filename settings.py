@@ -110,10 +110,24 @@ def _master_key(raw: str) -> Secret:
     return Secret(raw)
 
 
+def _master_keys(raw: str) -> tuple[Secret, ...]:
+    try:
+        return tuple(_master_key(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"{error}; several are separated by commas") from None
+
+
 def _org_key(raw: str) -> Secret:
     if not re.fullmatch(r"rsk_live_[0-9a-f]{64}", raw):
         raise ValueError("rsk_live_ followed by 64 lowercase hex digits")
     return Secret(raw)
+
+
+def _switch(raw: str) -> bool:
+    # Others would read as "on" to a person and be off.
+    if raw not in {"true", "false"}:
+        raise ValueError("true or false")
+    return raw == "true"
 
 
 def _long_secret(raw: str) -> Secret:
@@ -173,6 +187,13 @@ class Settings:
         None,
         "encrypts stored signing keys and secrets; made at the first embedded start",
     )
+    previous_master_keys: tuple[Secret, ...] = _setting(
+        "RENSEI_MASTER_KEY_PREVIOUS",
+        _master_keys,
+        (),
+        "other master keys, separated by commas, that still open what is stored; "
+        "see *Changing the master key*",
+    )
     system_key: Secret | None = _setting(
         "RENSEI_SYSTEM_KEY",
         _long_secret,
@@ -221,6 +242,12 @@ class Settings:
         "https://api.linear.app/graphql",
         "where Linear's GraphQL is",
     )
+    github_api_url: str = _setting(
+        "GITHUB_API_URL",
+        _url("https", "http"),
+        "https://api.github.com",
+        "where GitHub's REST API is; `https://HOST/api/v3` for a GitHub Enterprise Server",
+    )
     allowed_private_hosts: tuple[str, ...] = _setting(
         "RENSEI_ALLOWED_PRIVATE_HOSTS",
         _hosts,
@@ -240,6 +267,13 @@ class Settings:
     poll_seconds: float = _setting(
         "RENSEI_POLL_SECONDS", _seconds(0.05, 3600), 5.0, "how often workers poll"
     )
+    frames_kept_seconds: float = _setting(
+        "RENSEI_FRAMES_KEPT_SECONDS",
+        _seconds(1, 31_536_000),
+        86400.0,
+        "how long what the agents of interviews said is kept, turn by turn, for readers who come "
+        "late",
+    )
     failures_per_minute: int = _setting(
         "RENSEI_FAILURES_PER_MINUTE",
         _whole(0, 1_000_000),
@@ -249,6 +283,12 @@ class Settings:
     )
     m2m_token_lifetime: int = _setting(
         "M2M_TOKEN_LIFETIME", _whole(1, 86400), 3600, "seconds an M2M token lives"
+    )
+    routing_selector_enabled: bool = _setting(
+        "ROUTING_SELECTOR_ENABLED",
+        _switch,
+        False,
+        "whether the server chooses the provider of a session by what earlier ones earned",
     )
     worker_api_key: Secret | None = _setting(
         "WORKER_API_KEY",
@@ -297,13 +337,17 @@ class Settings:
                 "LINEAR_API_KEY and LINEAR_API_KEY_ORG, the organization it acts for, "
                 "must be set together"
             )
-        address = urlsplit(self.linear_api_url)
-        names = {address.netloc.lower(), re.sub(r":\d+$", "", address.netloc.lower())}
-        allowed = names & set(self.allowed_private_hosts)
-        if address.scheme != "https" and not allowed:
-            wrong.append(
-                "LINEAR_API_URL must be https, or its host stand in RENSEI_ALLOWED_PRIVATE_HOSTS"
-            )
+        for name, url in (
+            ("LINEAR_API_URL", self.linear_api_url),
+            ("GITHUB_API_URL", self.github_api_url),
+        ):
+            address = urlsplit(url)
+            names = {address.netloc.lower(), re.sub(r":\d+$", "", address.netloc.lower())}
+            allowed = names & set(self.allowed_private_hosts)
+            if address.scheme != "https" and not allowed:
+                wrong.append(
+                    f"{name} must be https, or its host stand in RENSEI_ALLOWED_PRIVATE_HOSTS"
+                )
         return wrong
 
     @property
@@ -331,6 +375,8 @@ def table() -> list[tuple[str, str, str]]:
         shown = "" if default in (None, ()) else str(default)
         if isinstance(default, Path):
             shown = ".rensei/"
+        if isinstance(default, bool):
+            shown = str(default).lower()
         rows.append((each.metadata["name"], shown, each.metadata["about"]))
     return rows
 

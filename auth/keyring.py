@@ -42,7 +42,7 @@ class Keyring:
             found = self._active(purpose)
         if found is None:
             kid = new_id("sig")
-            sealed = self.master.seal(secrets.token_bytes(32), f"signing key {kid}")
+            sealed = self.master.seal(secrets.token_bytes(32), key_context(kid))
             async with database.transaction() as db:
                 await signing_keys.create_if_none(db, purpose, kid, sealed)
             await self._load()
@@ -68,7 +68,7 @@ class Keyring:
                 row.kid: SigningKey(
                     row.kid,
                     row.purpose,
-                    self.master.open(row.secret_encrypted, f"signing key {row.kid}"),
+                    self.master.open(row.secret_encrypted, key_context(row.kid)),
                     row.retired_at is None,
                 )
                 for row in rows
@@ -76,19 +76,25 @@ class Keyring:
             self._loaded_at = time.monotonic()
 
 
+def key_context(kid: str) -> str:
+    """What a signing key is sealed with, so that rows cannot be swapped."""
+    return f"signing key {kid}"
+
+
 _keyring: Keyring | None = None
 
 
 def start() -> None:
-    """Make the key ring of this process from the settings' master key."""
+    """Make the key ring of this process from the settings' master keys."""
     global _keyring
-    master_key = settings.current().master_key
+    now = settings.current()
+    master_key = now.master_key
     if master_key is None:
         raise settings.SettingsError(
             "RENSEI_MASTER_KEY is missing. Make one with `openssl rand -hex 32`, keep it, and "
             "start again."
         )
-    _keyring = Keyring(MasterKey(master_key))
+    _keyring = Keyring(MasterKey(master_key, now.previous_master_keys))
 
 
 def current() -> Keyring:

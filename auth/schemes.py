@@ -19,7 +19,7 @@ from auth.address import caller_address
 from auth.webhook_signatures import VerifiedDelivery
 from domain.errors import Forbidden, Refusal, TooMany, Unauthenticated, Unavailable
 from domain.ids import fingerprint
-from domain.principal import WORKER_SCOPES, Kind, Principal
+from domain.principal import WORKER_SCOPES, BatchClaim, Kind, Principal
 from persistence import browser_sessions, database, keys, m2m_clients
 from persistence.ephemeral import limits
 
@@ -54,9 +54,14 @@ class RequestView(Protocol):
     async def body(self) -> bytes: ...
 
 
+SEEN_ALIVE_SECONDS: Final = 60.0
+"""How long a key is recognised from here after an operation's own query found it alive."""
+
+
 # Worker calls read the state of their key or worker in their own query, so a key may be
 # recognised from here without asking the database twice.
 _known_keys: OrderedDict[bytes, tuple[float, Principal, float]] = OrderedDict()
+_seen_alive: OrderedDict[str, float] = OrderedDict()
 
 
 async def authenticate(
@@ -132,6 +137,16 @@ async def _cookie(request: RequestView, value: str) -> Principal:
     return principal_of_key(row, Kind.COOKIE)
 
 
+def require_own_page(request: RequestView) -> None:
+    """Refuse what another site's page asks with the browser's cookie, where the method does not
+    tell that something changes; browsers send one of these headers, and other programs neither."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if origin is not None:
+        _require_own_origin(origin)
+    elif site not in {None, "same-origin", "none"}:
+        raise Forbidden("A change made with the cookie must come from the server's own pages")
+
+
 def _require_own_origin(origin: str | None) -> None:
     own = settings.current().own_address
     if origin is None or _origin(origin) != _origin(own):
@@ -156,7 +171,9 @@ async def _bearer(authorization: str, operation_id: str, for_workers: bool) -> P
     if token.count(".") == 2:
         grace = REFRESH_GRACE_SECONDS if operation_id == "workerRefreshToken" else 0
         kind, claims = await tokens.verify(token, grace)
-        return principal_of_runtime(claims) if kind is tokens.RUNTIME else await _m2m(claims)
+        if kind is tokens.RUNTIME:
+            return principal_of_runtime(claims)
+        return principal_of_batch(claims) if kind is tokens.BATCH else await _m2m(claims)
     system_key = settings.current().system_key
     if system_key and hmac.compare_digest(system_key.value.encode(), token.encode()):
         return Principal(Kind.SYSTEM, "system", None, None, frozenset({"system"}))
@@ -180,7 +197,9 @@ async def key_principal(token: str, *, from_memory: bool = False) -> Principal:
     key_hash = fingerprint(token)
     if from_memory and key_hash in _known_keys:
         known_at, principal, ends_at = _known_keys[key_hash]
-        if known_at + CACHED_KEY_SECONDS > time.monotonic() and ends_at > time.time():
+        seen_at = _seen_alive.get(principal.id, float("-inf"))
+        until = max(known_at + CACHED_KEY_SECONDS, seen_at + SEEN_ALIVE_SECONDS)
+        if until > time.monotonic() and ends_at > time.time():
             return principal
     async with database.statement() as db:
         row = await keys.find_by_hash(db, key_hash)
@@ -194,6 +213,18 @@ async def key_principal(token: str, *, from_memory: bool = False) -> Principal:
     if len(_known_keys) > CACHED_KEYS:
         _known_keys.popitem(last=False)
     return principal
+
+
+def note_alive(user: Principal) -> None:
+    """Say that an operation's own query has just found the caller's key alive.
+
+    So whoever was served a moment ago is recognised while the database is away.
+    """
+    if user.kind in {Kind.PROJECT_KEY, Kind.ORG_KEY}:
+        _seen_alive[user.id] = time.monotonic()
+        _seen_alive.move_to_end(user.id)
+        if len(_seen_alive) > CACHED_KEYS:
+            _seen_alive.popitem(last=False)
 
 
 def principal_of_key(row: Row[Any], kind: Kind) -> Principal:
@@ -219,4 +250,21 @@ def principal_of_runtime(claims: dict[str, Any]) -> Principal:
         frozenset(claims["scope"]) & frozenset(WORKER_SCOPES),
         registration_id=claims["reg"],
         worker_id=claims["sub"],
+        expires_at=claims["exp"],
+    )
+
+
+def principal_of_batch(claims: dict[str, Any]) -> Principal:
+    """A batch token's claims as the worker that claimed the job, with no right but to its result.
+
+    Whether the worker and the claim are still good is asked by the operation's own query.
+    """
+    return Principal(
+        Kind.BATCH,
+        claims["wkr"],
+        claims["org_id"],
+        frozenset({claims["project_id"]}),
+        frozenset(claims["scope"]),
+        worker_id=claims["wkr"],
+        claim=BatchClaim(claims["sub"], claims["att"]),
     )

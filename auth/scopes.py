@@ -18,10 +18,12 @@ WORKERS: Final = frozenset({Kind.RUNTIME, Kind.PROJECT_KEY, Kind.ORG_KEY})
 KEYS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY})
 REGISTRARS: Final = KEYS | {Kind.COOKIE}
 READERS: Final = frozenset({Kind.PROJECT_KEY, Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
+ORG_PROGRAMS: Final = frozenset({Kind.ORG_KEY, Kind.M2M})
 MANAGERS: Final = frozenset({Kind.ORG_KEY, Kind.M2M, Kind.COOKIE})
 MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
 SYSTEM: Final = frozenset({Kind.SYSTEM})
 COOKIE_ONLY: Final = frozenset({Kind.COOKIE})
+BATCH_ONLY: Final = frozenset({Kind.BATCH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,30 @@ RULES: Final[dict[str, Rule]] = {
     "postSecurityScan": Rule("worker:session", WORKERS),
     "nackSession": Rule("worker:session", WORKERS),
     "postExternalUrls": Rule("worker:session", WORKERS),
+    "reserveFiles": Rule("worker:session", WORKERS),
+    "releaseFiles": Rule("worker:session", WORKERS),
+    "releaseAllFiles": Rule("worker:session", WORKERS),
+    "checkFileConflicts": Rule("worker:session", WORKERS),
+    "postFileConflictCheck": Rule("worker:session", WORKERS),
+    "listDaemonMutations": Rule("*", ORG_PROGRAMS),
+    "enqueueDaemonMutation": Rule("*", ORG_PROGRAMS),
+    "cancelDaemonMutation": Rule("*", ORG_PROGRAMS),
+    "getRecoveryPacket": Rule("sessions:read", COOKIE_ONLY),
+    "generateRecoveryPacket": Rule("sessions:write", COOKIE_ONLY),
+    "getRecoveryChain": Rule("sessions:read", COOKIE_ONLY),
+    "getDaemonSessionDetail": Rule("worker:session", WORKERS),
+    "routingSelect": Rule("worker:session", WORKERS),
+    "postRoutingFeedback": Rule("worker:session", WORKERS),
+    "getWorkerConfig": Rule("worker:poll", WORKERS),
+    "issueTrackerProxy": Rule("worker:session", WORKERS),
+    "enqueueSession": Rule("sessions:write", READERS),
+    "enqueueBatchJob": Rule("batch:write", READERS),
+    "listBatchJobs": Rule("batch:read", READERS),
+    "getBatchJob": Rule("batch:read", READERS),
+    "postBatchResult": Rule("batch:result", BATCH_ONLY),
+    "credentialSnapshot": Rule("worker:session", WORKERS),
+    "credentialRotateStream": Rule("worker:session", WORKERS),
+    "credentialRotate": Rule("credentials:write", MANAGERS),
     "promptSession": Rule("sessions:write", READERS),
     "stopSession": Rule("sessions:write", READERS),
     "listPublicSessions": Rule("sessions:read", READERS),
@@ -68,7 +94,14 @@ RULES: Final[dict[str, Rule]] = {
         "sessions:read", READERS | WORKERS, worker_scope="worker:session", anonymous=True
     ),
     "getPublicStats": Rule("sessions:read", READERS),
+    "getRoutingMetrics": Rule("sessions:read", READERS),
+    "getPhaseMetrics": Rule("sessions:read", READERS),
     "streamSession": Rule("sessions:read", READERS | WORKERS, worker_scope="worker:session"),
+    "postTokenDelta": Rule("worker:session", WORKERS),
+    "createInterview": Rule("sessions:write", READERS),
+    "getInterview": Rule("sessions:read", READERS),
+    "sendInterviewTurn": Rule("sessions:write", READERS),
+    "streamInterview": Rule("sessions:read", READERS),
     "issueM2MToken": Rule(PUBLIC),
     "mintApiKey": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
     "listApiKeys": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
@@ -80,15 +113,29 @@ RULES: Final[dict[str, Rule]] = {
     "createBrowserSession": Rule(ANY, KEYS),
     "endBrowserSession": Rule(ANY, COOKIE_ONLY),
     "webhookIngest": Rule(PUBLIC),
+    "listWebhookEvents": Rule("webhooks:read", MANAGERS_AND_SYSTEM),
+    "getWebhookEvent": Rule("webhooks:read", MANAGERS_AND_SYSTEM),
+    "replayWebhookEvent": Rule("webhooks:write", MANAGERS_AND_SYSTEM),
     "createOrganization": Rule("system", SYSTEM),
     "listOrganizations": Rule("system", SYSTEM),
     "createProject": Rule("projects:write", MANAGERS_AND_SYSTEM),
     "listProjects": Rule("projects:read", READERS | SYSTEM),
+    "getProject": Rule("projects:read", READERS | SYSTEM),
+    "getProjectSettings": Rule("projects:read", READERS | SYSTEM),
+    "updateProjectSettings": Rule("projects:write", MANAGERS_AND_SYSTEM),
     "getOrgSettings": Rule("org:read", READERS | SYSTEM),
     "updateOrgSettings": Rule("org:write", MANAGERS_AND_SYSTEM),
+    "createConnection": Rule("org:write", MANAGERS_AND_SYSTEM),
+    "listConnections": Rule("org:read", MANAGERS_AND_SYSTEM),
+    "getConnection": Rule("org:read", MANAGERS_AND_SYSTEM),
+    "updateConnection": Rule("org:write", MANAGERS_AND_SYSTEM),
+    "deleteConnection": Rule("org:write", MANAGERS_AND_SYSTEM),
     "createWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
     "listWorkspaceMappings": Rule("workspaces:read", READERS | SYSTEM),
     "deleteWorkspaceMapping": Rule("workspaces:write", MANAGERS_AND_SYSTEM),
+    "setCredential": Rule("credentials:write", MANAGERS),
+    "listCredentials": Rule("credentials:read", MANAGERS),
+    "deleteCredential": Rule("credentials:write", MANAGERS),
     "getHealth": Rule(PUBLIC),
 }
 

@@ -4,8 +4,9 @@ import json
 import time
 from base64 import urlsafe_b64decode
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from joserfc import jwt
@@ -34,7 +35,12 @@ RUNTIME: Final = TokenKind(
     "runtime", "runtime+jwt", "rensei-runtime", "rensei", "Runtime token expired"
 )
 M2M: Final = TokenKind("m2m", "m2m+jwt", "rensei-api", "rensei-platform", "M2M token expired")
-KINDS: Final = {kind.typ: kind for kind in (RUNTIME, M2M)}
+BATCH: Final = TokenKind("batch", "batch+jwt", "rensei-batch", "rensei", "Batch token expired")
+MCP: Final = TokenKind("mcp", "mcp+jwt", "rensei-mcp", "rensei", "MCP token expired")
+KINDS: Final = {kind.typ: kind for kind in (RUNTIME, M2M, BATCH, MCP)}
+
+BEARERS: Final = frozenset({RUNTIME, M2M, BATCH})
+"""What the API takes as a bearer. The token of a session's agent is none: it is for MCP alone."""
 
 INVALID: Final = "The token is not valid"
 
@@ -56,14 +62,17 @@ async def mint(kind: TokenKind, claims: Mapping[str, Any], lifetime_seconds: int
             "iat": now,
             "exp": now + lifetime_seconds,
         },
-        OctKey.import_key(key.secret),
+        _imported(key.secret),
         algorithms=[ALGORITHM],
     )
 
 
-async def verify(token: str, grace_seconds: int = 0) -> tuple[TokenKind, dict[str, Any]]:
+async def verify(
+    token: str, grace_seconds: int = 0, among: Collection[TokenKind] = BEARERS
+) -> tuple[TokenKind, dict[str, Any]]:
     """The kind and claims of a token this server signed; raises `Unauthenticated`.
 
+    A good token of a kind that is not `among` those taken here is as bad as a forged one.
     `grace_seconds` lets a token pass that has expired no longer ago than that.
     """
     known = _verified.get(token)
@@ -73,6 +82,8 @@ async def verify(token: str, grace_seconds: int = 0) -> tuple[TokenKind, dict[st
         if len(_verified) > CACHED_TOKENS:
             _verified.popitem(last=False)
     kind, claims = known
+    if kind not in among:
+        raise Unauthenticated(INVALID)
     if claims["exp"] + grace_seconds <= time.time():
         raise Unauthenticated(kind.expired)
     return known
@@ -87,7 +98,7 @@ async def _check_signature(token: str) -> tuple[TokenKind, dict[str, Any]]:
     if key is None or key.purpose != kind.purpose:
         raise Unauthenticated(INVALID)
     try:
-        claims = jwt.decode(token, OctKey.import_key(key.secret), algorithms=[ALGORITHM]).claims
+        claims = jwt.decode(token, _imported(key.secret), algorithms=[ALGORITHM]).claims
     except (JoseError, ValueError) as error:
         raise Unauthenticated(INVALID) from error
     if claims.get("aud") != kind.audience or claims.get("iss") != kind.issuer:
@@ -95,6 +106,12 @@ async def _check_signature(token: str) -> tuple[TokenKind, dict[str, Any]]:
     if not isinstance(claims.get("exp"), int):
         raise Unauthenticated(INVALID)
     return kind, claims
+
+
+@lru_cache(maxsize=64)
+def _imported(secret: bytes) -> OctKey:
+    """The key as the library wants it; making one takes as long as signing does."""
+    return OctKey.import_key(secret)
 
 
 def _unverified_header(token: str) -> dict[str, Any]:

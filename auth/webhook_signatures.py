@@ -6,7 +6,7 @@ SHA-1, whatever older pages say; a 64-digit value is tried as SHA-256.
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import orjson
 import settings
 from auth import keyring
 from domain.errors import Invalid, Unauthenticated, Unavailable
+from domain.repositories import host_of_api
 from persistence import database, workspaces
 from settings import Secret, Settings
 
@@ -85,8 +86,23 @@ def matches(provider: Provider, secret: str, body: bytes, signature: str) -> boo
     for algorithm in provider.algorithms:
         if len(given) == hashlib.new(algorithm).digest_size * 2:
             expected = hmac.new(secret.encode(), body, algorithm).hexdigest()
-            return hmac.compare_digest(expected, given.lower()) if given.isascii() else False
+            return hmac.compare_digest(expected, given) if given.isascii() else False
     return False
+
+
+_GITHUB: Final = (
+    ("repository", "full_name"),
+    ("installation", "id"),
+    ("repository", "owner", "login"),
+)
+
+WORKSPACES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "linear": (("organizationId",),),
+    "github": _GITHUB,
+    "github-actions": _GITHUB,
+    "vercel": (("payload", "project", "id"), ("payload", "team", "id"), ("payload", "user", "id")),
+}
+"""Where each provider's body says which workspace it comes from."""
 
 
 async def verify(name: str, headers: Mapping[str, str], body: bytes) -> VerifiedDelivery:
@@ -96,7 +112,7 @@ async def verify(name: str, headers: Mapping[str, str], body: bytes) -> Verified
     provider that is none.
 
 
-    The server's secret is tried first. Then the body is read for one thing only, the workspace it
+    The server's secret is tried first. Then the body is read for one thing only, the workspaces it
     claims, to find the secrets of organizations that map it for themselves; the signature decides.
     """
     provider = PROVIDERS.get(name)
@@ -120,11 +136,13 @@ async def verify(name: str, headers: Mapping[str, str], body: bytes) -> Verified
 
 
 async def _own_secrets(provider: str, body: bytes) -> list[tuple[str, str]]:
-    workspace_id = claimed_workspace(provider, body)
-    if workspace_id is None:
+    claimed = claimed_workspaces(provider, body)
+    if not claimed:
         return []
     async with database.statement() as db:
-        rows = await workspaces.own_secrets(db, provider, workspace_id)
+        rows = await workspaces.own_secrets(
+            db, provider, claimed, claimed_repository(provider, claimed)
+        )
     master = keyring.current().master
     return [
         (row.org_id, open_secret(master.open, row.org_id, provider, row.secret_encrypted))
@@ -132,18 +150,40 @@ async def _own_secrets(provider: str, body: bytes) -> list[tuple[str, str]]:
     ]
 
 
-def claimed_workspace(provider: str, body: bytes) -> str | None:
-    """The workspace that a body names; None when it names none. Proves nothing by itself."""
-    if provider != "linear":
-        return None
+def claimed_workspaces(provider: str, body: bytes) -> tuple[str, ...]:
+    """The workspaces that a body names, the narrowest first. Proves nothing by itself.
+
+    Linear names its organization; GitHub the repository (`owner/name`, in lower case), the app's
+    installation and the owner; Vercel the project and the team.
+    """
     try:
         payload: Any = orjson.loads(body)
     except ValueError:
-        return None
-    claimed = payload.get("organizationId") if isinstance(payload, dict) else None
+        return ()
+    named = [_at(payload, *path) for path in WORKSPACES[provider]]
+    if provider in {"github", "github-actions"}:
+        named = [each.lower() if isinstance(each, str) else each for each in named]
+    texts = [str(each) if type(each) is int else each for each in named]
     # No stored id is longer or holds a NUL, which PostgreSQL cannot even be asked about.
-    usable = isinstance(claimed, str) and 0 < len(claimed) <= 200 and "\x00" not in claimed
-    return claimed if usable else None
+    return tuple(
+        each
+        for each in texts
+        if isinstance(each, str) and 0 < len(each) <= 200 and "\x00" not in each
+    )
+
+
+def claimed_repository(provider: str, claimed: Sequence[str]) -> str | None:
+    """`host/owner/name` of the repository among the workspaces that an event of GitHub's names."""
+    if provider not in {"github", "github-actions"}:
+        return None
+    host = host_of_api(settings.current().github_api_url)
+    return next((f"{host}/{each}" for each in claimed if "/" in each), None)
+
+
+def _at(node: Any, *path: str) -> Any:
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
 
 
 def secret_context(org_id: str, provider: str) -> str:

@@ -1,7 +1,9 @@
 """A light HTTP client: one connection, one request at a time, little CPU of its own."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Self, cast
 
 import httptools
@@ -23,9 +25,16 @@ class Answer:
         return orjson.loads(self.body)
 
 
-def request(method: str, path: str, token: str | None = None, body: Any = None) -> bytes:
+def request(
+    method: str,
+    path: str,
+    token: str | None = None,
+    body: Any = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """One request as it goes over the wire; a body of bytes goes as it is."""
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")
     content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)

@@ -4,14 +4,18 @@ A bare Starlette under the same gunicorn, worker class and settings runs the sta
 server runs (they are imported, none is written here) through a raw psycopg pool, and answers the
 same JSON under the same paths. What it leaves out is what the server adds: it looks at no
 credential, validates neither request nor answer, and writes no audit event of its own. (The event
-of a claim is part of the claiming statement, so that one is written here as well.) None of these
-operations asks Redis anything, so the control does not either.
+of a claim is part of the claiming statement, so that one is written here as well.) Of these
+operations the webhook alone tells Redis anything, and so does the control's.
 
 `python -m bench` starts it. It serves the workers and the organization of one run, which it gets
 as `BENCH_FACTS`, where the server reads them from a token.
 """
 
+import hashlib
+import hmac
 import os
+import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,6 +24,7 @@ from typing import Any, Final
 import orjson
 from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
 from sqlalchemy import create_engine
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,11 +33,22 @@ from starlette.routing import Route
 
 from domain.principal import Kind, Principal
 from domain.session_health import Observed, health
-from persistence import activities, public_sessions, queue, sessions, workers
+from persistence import (
+    activities,
+    interview_frames,
+    public_sessions,
+    queue,
+    sessions,
+    webhook_events,
+    workers,
+)
 from persistence.database import POOL_SIZE
+from persistence.ephemeral import nudges
 
 LEASE_SECONDS: Final = 50.0
 PAGE: Final = 500
+SIGNING_KEY: Final = secrets.token_bytes(32)
+HEADER: Final = urlsafe_b64encode(b'{"alg":"HS256","typ":"mcp+jwt","kid":"control"}').rstrip(b"=")
 
 Values = Mapping[str, Any]
 
@@ -73,11 +89,12 @@ async def _hear(function: Any, *arguments: Any) -> Statement:
 
 
 class Control:
-    """The six operations."""
+    """The eight operations."""
 
     def __init__(self, facts: Any, url: str) -> None:
         self._workers: dict[str, dict[str, str]] = facts["workers"]
         self._list_org: str = facts["list_org"]
+        self._talking: dict[str, str] = facts["talking"]
         self._pool = AsyncConnectionPool(
             url,
             min_size=1,
@@ -101,8 +118,17 @@ class Control:
         self._lock = await _hear(sessions.lock, caller, "$session", "$worker")
         self._change = await _hear(sessions.change, "$org", "$session", {})
         self._list = await _hear(public_sessions.list_page, "$org", None, PAGE, None)
+        self._is_new = await _hear(
+            webhook_events.is_new, "linear", "", "$event", {"id": "$id", "sha256": "$sha256"}
+        )
+        names = ("id", "correlation_id", "event_name", "type", "line", "delivery_id", "body")
+        values = {name: f"${name}" for name in names}
+        values |= {"provider": "linear", "verified_by": ""}
+        self._store_event = await _hear(webhook_events.store, values)
+        self._redis = Redis.from_url(os.environ["REDIS_URL"])
         await self._pool.open()
         yield
+        await self._redis.aclose()
         await self._pool.close()
 
     async def heartbeat(self, request: Request) -> Response:
@@ -120,6 +146,7 @@ class Control:
                 "acknowledged": True,
                 "serverTime": _iso(beat.server_time),
                 "pendingWorkCount": beat.waiting,
+                "hostStatus": {"status": beat.host_status},
             }
         )
 
@@ -141,6 +168,8 @@ class Control:
                 "organizationId": facts["org"],
                 "projectId": row.project_id,
                 "leaseEpoch": row.lease_epoch,
+                "mcpAuthToken": _token(facts["org"], facts["worker"], row),
+                "mcpAuthTokenExpiresAt": _iso(row.polled_at),
             }
             for row in claimed
         ]
@@ -151,6 +180,7 @@ class Control:
                 "hasInboxMessages": False,
                 "preClaimed": bool(claimed),
                 "claimedSessionIds": [row.session_id for row in claimed],
+                "gitCredentials": [],
             }
         )
 
@@ -205,6 +235,7 @@ class Control:
             "type": body["activity"]["type"],
             "activity": orjson.dumps(body["activity"]).decode(),
             "repeat": None,
+            "told": None,
         }
         await self._rows(activities.STORE, values)
         return _json(
@@ -214,6 +245,50 @@ class Control:
                 "reason": "sending to the tracker is not configured",
             }
         )
+
+    async def token_delta(self, request: Request) -> Response:
+        """POST /api/sessions/{id}/token-delta."""
+        body = orjson.loads(await request.body())
+        session_id = request.path_params["id"]
+        frames = body["frames"]
+        values = self._facts(self._talking[session_id]) | {
+            "epoch": None,
+            "session": session_id,
+            "turn": body["turnId"],
+            "indexes": [frame["index"] for frame in frames],
+            "texts": [frame["text"] for frame in frames],
+            "dones": [frame["done"] for frame in frames],
+        }
+        await self._rows(interview_frames.STORE, values)
+        return _json({"published": len(frames)})
+
+    async def webhook(self, request: Request) -> Response:
+        """POST /api/webhooks/ingest/linear, of an event that is new."""
+        raw = await request.body()
+        body = orjson.loads(raw)
+        delivery, issue_id = request.headers["linear-delivery"], body["agentSession"]["issue"]["id"]
+        event_id, correlation_id = f"evt_{secrets.token_hex(8)}", f"corr_{secrets.token_hex(8)}"
+        given = {
+            "$event": event_id,
+            "$id": delivery,
+            "$sha256": hashlib.sha256(raw).hexdigest(),
+        }
+        event = {
+            "$id": event_id,
+            "$correlation_id": correlation_id,
+            "$event_name": f"{body['type']}.{body['action']}",
+            "$type": "linear.agent_session.created",
+            "$line": f"/linear/{body['organizationId']} issue/{issue_id}",
+            "$delivery_id": delivery,
+            "$body": raw,
+        }
+        async with self._pool.connection() as connection, connection.transaction():
+            noted = await self._is_new.run(connection, given)
+            if len(await noted.fetchall()) < 2:
+                return _json({"ok": True, "duplicate": True})
+            await self._store_event.run(connection, event)
+        await self._redis.publish(nudges.EVENTS, "")
+        return _json({"ok": True, "eventId": event_id, "correlationId": correlation_id})
 
     async def list_sessions(self, _: Request) -> Response:
         """GET /api/public/sessions."""
@@ -254,6 +329,8 @@ def create_app() -> Starlette:
             Route(f"{worker}/poll", control.poll),
             Route(f"{session}/status", control.status, methods=["POST"]),
             Route(f"{session}/activity", control.activity, methods=["POST"]),
+            Route(f"{session}/token-delta", control.token_delta, methods=["POST"]),
+            Route("/api/webhooks/ingest/linear", control.webhook, methods=["POST"]),
             Route("/api/public/sessions", control.list_sessions),
         ],
     )
@@ -273,6 +350,24 @@ def _summary(row: Any) -> dict[str, Any]:
         "health": health(Observed(row.status, row.claimed_at, row.last_heartbeat_at), row.now),
         **{name: value for name, value in optional.items() if value is not None},
     }
+
+
+def _token(org_id: str, worker_id: str, row: Any) -> str:
+    """A signed token with the claims that the server's has, made by hand."""
+    claims = {
+        "sub": row.session_id,
+        "wkr": worker_id,
+        "org": org_id,
+        "proj": row.project_id,
+        "at": _ms(row.polled_at) * 1000,
+        "iss": "rensei",
+        "aud": "rensei-mcp",
+        "iat": _ms(row.polled_at) // 1000,
+        "exp": _ms(row.polled_at) // 1000 + 86400,
+    }
+    signed = HEADER + b"." + urlsafe_b64encode(orjson.dumps(claims)).rstrip(b"=")
+    mac = hmac.digest(SIGNING_KEY, signed, "sha256")
+    return (signed + b"." + urlsafe_b64encode(mac).rstrip(b"=")).decode()
 
 
 def _json(body: Any) -> Response:

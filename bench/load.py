@@ -2,29 +2,35 @@
 
 `python -m bench.load PORT SECONDS` reads one request per connection from its input, each as a line
 of base64, sends each over and over, the next one as soon as the answer is there, and prints what
-it counted as one line of JSON.
+it counted as one line of JSON. Where a request has `NUMBER`, it gets the next number instead. Of a
+line with several, a space between them, the connection sends one after the other.
 """
 
 import asyncio
 import base64
+import itertools
 import sys
 import time
 from collections import Counter
-from typing import cast
+from typing import Final, cast
 
 import httptools
 import orjson
 import uvloop
 
+NUMBER: Final = b"  987654"
+"""As wide as any number, so that the request keeps its length, and good JSON as it is."""
+
 
 class Stream(asyncio.Protocol):
     """One connection that always has one request on its way."""
 
-    def __init__(self, request: bytes, until: float) -> None:
+    def __init__(self, requests: list[bytes], until: float) -> None:
         self.statuses: Counter[int] = Counter()
         self.waits: list[float] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._requests = itertools.cycle([each.split(NUMBER) for each in requests])
+        self._numbers = itertools.count()
         self._until = until
         self._sent_at = 0.0
         self._parser = httptools.HttpResponseParser(self)
@@ -54,11 +60,14 @@ class Stream(asyncio.Protocol):
             self._transport.close()
 
     def _send(self) -> None:
+        request, *rest = next(self._requests)
+        for part in rest:
+            request += b"%*d" % (len(NUMBER), next(self._numbers)) + part
         self._sent_at = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
 
-async def load(port: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
+async def load(port: int, seconds: float, requests: list[list[bytes]]) -> dict[str, object]:
     """Keep one connection busy with each request, and say what came of it."""
     loop = asyncio.get_running_loop()
     begun = time.perf_counter()
@@ -85,7 +94,7 @@ async def load(port: int, seconds: float, requests: list[bytes]) -> dict[str, ob
 def main() -> None:
     """Read the requests, make the load, print the figures."""
     port, seconds = int(sys.argv[1]), float(sys.argv[2])
-    requests = [base64.b64decode(line) for line in sys.stdin]
+    requests = [[base64.b64decode(each) for each in line.split()] for line in sys.stdin]
     figures = uvloop.run(load(port, seconds, requests))
     sys.stdout.buffer.write(orjson.dumps(figures, option=orjson.OPT_NON_STR_KEYS))
 

@@ -55,6 +55,7 @@ class Control:
                 **clean_environment(),
                 "RENSEI_PORT": str(self.port),
                 "RENSEI_WEB_DATABASE_URL": server.web_url,
+                "REDIS_URL": server.redis_url,
                 "BENCH_FACTS": orjson.dumps(facts).decode(),
             },
             stdin=subprocess.DEVNULL,
@@ -90,7 +91,9 @@ class Bench:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        given = b"".join(base64.b64encode(each) + b"\n" for each in operation.requests)
+        given = b"".join(
+            b" ".join(base64.b64encode(each) for each in line) + b"\n" for line in operation.lines
+        )
         out, _ = await loading.communicate(given)
         web_s, database_s, redis_s = (
             after - then for after, then in zip(self._spent(web), before, strict=True)

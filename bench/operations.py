@@ -1,17 +1,24 @@
 """What is measured: each operation's requests, and the rows that it needs."""
 
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+import orjson
 import psycopg
 
 from bench.connections import Caller, request
+from bench.load import NUMBER
+from bench.servers import LINEAR_SECRET
 from bench.tenants import Tenant, Worker
 
 CONNECTIONS: Final = 16
 WAITING: Final = 30_000
 """More sessions than one run can claim."""
+
+WEBHOOKS: Final = 800
+"""As many for each connection, more than one run can send."""
 
 ACTIVITY: Final = {
     "type": "action",
@@ -19,6 +26,13 @@ ACTIVITY: Final = {
     "toolName": "Bash",
     "toolInput": {"command": "make test", "timeout": 600},
 }
+
+DELTA: Final = (
+    b'{"turnId":"turn-0","frames":['
+    + b",".join(b'{"index":' + NUMBER + b',"text":"Which ","done":false}' for _ in range(5))
+    + b"]}"
+)
+"""What an agent says in a tenth of a second."""
 
 Owner = psycopg.AsyncConnection[Any]
 Prepare = Callable[[], Awaitable[None]]
@@ -31,6 +45,14 @@ class Operation:
     name: str
     requests: list[bytes]
     prepare: Prepare | None = None
+    more: list[list[bytes]] | None = None
+    """What each connection sends after its first request, where no two may be equal."""
+
+    @property
+    def lines(self) -> list[list[bytes]]:
+        """What each connection sends, again and again."""
+        more = self.more or [[] for _ in self.requests]
+        return [[first, *rest] for first, rest in zip(self.requests, more, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +67,8 @@ class Scene:
     claiming: list[Worker]
     held: list[str]
     """One running session for each of the waiting workers."""
+    talking: list[tuple[Worker, str]]
+    """Workers, and the session of an interview that each of them holds."""
 
     @classmethod
     async def make(cls, port: int, owner: Owner) -> Self:
@@ -64,7 +88,7 @@ class Scene:
             await caller.post(f"/api/sessions/{session_id}/status", running)
             caller.close()
             held.append(session_id)
-        return cls(owner, idle, busy, shown, waiting, claiming, held)
+        return cls(owner, idle, busy, shown, waiting, claiming, held, await _talking(idle))
 
     def facts(self) -> dict[str, Any]:
         """What the control must be told, since it reads no token."""
@@ -76,9 +100,13 @@ class Scene:
                     "project": tenant.project_id,
                     "registration": tenant.worker_key_id,
                 }
-                for tenant, workers in ((self.idle, self.waiting), (self.busy, self.claiming))
+                for tenant, workers in (
+                    (self.idle, [*self.waiting, *(worker for worker, _ in self.talking)]),
+                    (self.busy, self.claiming),
+                )
                 for worker in workers
             },
+            "talking": {session: worker.id for worker, session in self.talking},
         }
 
     def operations(self) -> list[Operation]:
@@ -125,9 +153,35 @@ class Scene:
                     for w, session in both
                 ],
             ),
+            Operation(
+                "token delta",
+                [
+                    request("POST", f"/api/sessions/{session}/token-delta", w.token, DELTA)
+                    for w, session in self.talking
+                ],
+                self._forget_frames,
+            ),
+            self._webhooks(),
             Operation("list of 1,000", self._lists(), lambda: self._store(1_000)),
             Operation("list of 100,000", self._lists(), lambda: self._store(100_000)),
         ]
+
+    async def _forget_frames(self) -> None:
+        """Nothing said: what is sent again would not be stored again."""
+        await self.owner.execute("truncate interview_frames")
+
+    def _webhooks(self) -> Operation:
+        """Deliveries of a workspace that is mapped to nobody, so that little follows from them."""
+        series = [
+            [_webhook(f"{connection}-{number}") for number in range(WEBHOOKS)]
+            for connection in range(CONNECTIONS)
+        ]
+        firsts, more = [each[0] for each in series], [each[1:] for each in series]
+        return Operation("webhook", firsts, self._forget_webhooks, more)
+
+    async def _forget_webhooks(self) -> None:
+        """Nothing delivered: what comes again would be a repeat."""
+        await self.owner.execute("truncate webhook_events, webhook_deliveries")
 
     def _lists(self) -> list[bytes]:
         return [request("GET", "/api/public/sessions", self.shown.org_key)] * CONNECTIONS
@@ -157,3 +211,39 @@ class Scene:
             (self.shown.org_id,),
         )
         await self.owner.execute("vacuum (analyze) sessions")
+
+
+def _webhook(number: str) -> bytes:
+    """A delivery of Linear's that no other equals."""
+    event = {
+        "type": "AgentSessionEvent",
+        "action": "created",
+        "organizationId": "lin-of-nobody",
+        "webhookTimestamp": 1782896400000,
+        "agentSession": {
+            "id": f"ses-{number}",
+            "issue": {"id": f"issue-{number}", "identifier": "ENG-7", "title": "Keep the currency"},
+        },
+        "promptContext": "<issue>Keep the currency of a refund</issue>",
+    }
+    body = orjson.dumps(event)
+    signature = hmac.new(LINEAR_SECRET.encode(), body, "sha256").hexdigest()
+    headers = {"Linear-Signature": signature, "Linear-Delivery": f"delivery-{number}"}
+    return request("POST", "/api/webhooks/ingest/linear", body=body, headers=headers)
+
+
+async def _talking(tenant: Tenant) -> list[tuple[Worker, str]]:
+    """New workers, each with an interview that it has claimed."""
+    people = Caller(tenant.port, tenant.org_key)
+    talking = []
+    for _ in range(CONNECTIONS):
+        asked = {"projectId": tenant.project_id, "initialPrompt": "Ask me", "priority": 1}
+        await people.post("/api/interview", asked)
+        worker = await tenant.worker(capacity=1)
+        caller = Caller(tenant.port, worker.token)
+        polled = await caller.get(f"/api/workers/{worker.id}/poll")
+        (session_id,) = polled.json()["claimedSessionIds"]
+        caller.close()
+        talking.append((worker, session_id))
+    people.close()
+    return talking

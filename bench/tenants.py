@@ -1,5 +1,6 @@
 """An organization of one's own on a running server, made through its front door."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -62,7 +63,9 @@ class Tenant:
     async def worker(self, **body: Any) -> Worker:
         """Register a worker for the project."""
         caller = Caller(self.port, self.worker_key)
-        given = {"hostname": "forge-01", "capacity": 1, **body}
+        # Real daemons name their machine, so that their heartbeats look at a host too.
+        machine = {"machineId": secrets.token_hex(8)}
+        given = {"hostname": "forge-01", "capacity": 1, **machine, **body}
         said = _said(await caller.post("/api/workers/register", given), 201)
         caller.close()
         return Worker(said["workerId"], said["runtimeToken"])

@@ -12,6 +12,9 @@ BANNED: Final = "x-contract-banned"
 NONE: Final = "x-contract-none"
 """Marks a `not` that stands for a choice of which no branch fits."""
 
+HIDES: Final = "x-contract-hides"
+"""Marks a translated schema whose value is a secret (`format: password`)."""
+
 _MOST_TOLD: Final = 3
 _LONGEST_VALUE: Final = 60
 _MOST_OPTIONS: Final = 12
@@ -51,8 +54,23 @@ def explain(errors: Iterable[ValidationError], document: Any, value: Any, place:
     return "; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
 
+class Hidden:
+    """Stands for a value that no message shows."""
+
+
+def hidden(value: Any) -> Any:
+    """The same objects and lists, and nothing of what they hold."""
+    if isinstance(value, dict):
+        return {name: hidden(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [hidden(each) for each in value]
+    return Hidden()
+
+
 def shown(value: Any) -> str:
     """A client's value, short enough for a message: containers by name, long text cut."""
+    if isinstance(value, Hidden):
+        return "the value"
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, (list, tuple)):

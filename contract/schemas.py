@@ -12,7 +12,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from contract import references
-from contract.complaints import BANNED, NONE, explain
+from contract.complaints import BANNED, HIDES, NONE, explain, hidden
 from contract.references import Json
 
 _AS_IT_IS: Final = frozenset(
@@ -43,12 +43,14 @@ class Direction(Enum):
 class Shape:
     """A compiled schema."""
 
-    __slots__ = ("_blunt", "_document", "_validator", "fits")
+    __slots__ = ("_blunt", "_document", "_holds_secrets", "_validator", "fits")
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
         self._validator = jsonschema_rs.Draft4Validator(document, validate_formats=True)
         self._blunt: tuple[dict[str, Any], jsonschema_rs.Draft4Validator] | None = None
+        # A secret may stand in the wrong place, so that nothing of such a value is shown.
+        self._holds_secrets = _mentions(document, HIDES)
         self.fits: Callable[[Any], bool] = self._validator.is_valid
         """Whether the value fits. The hot path asks nothing else."""
 
@@ -58,8 +60,9 @@ class Shape:
         `size` is the value's length as text. Collecting every error of a megabyte of wrong
         items takes seconds, so a long value is told its first one only.
         """
+        told = hidden(value) if self._holds_secrets else value
         if size <= _FULLY_TOLD:
-            return explain(self._validator.iter_errors(value), self._document, value, place)
+            return explain(self._validator.iter_errors(value), self._document, told, place)
         if self._blunt is None:
             document = _blunt(self._document)
             validator = jsonschema_rs.Draft4Validator(document, validate_formats=True)
@@ -68,8 +71,15 @@ class Shape:
         try:
             validator.validate(value)
         except jsonschema_rs.ValidationError as error:
-            return explain([error], document, value, place)
+            return explain([error], document, told, place)
         return f"{place}: fits more than one of the forms of which it must fit one"
+
+
+def _mentions(node: Any, keyword: str) -> bool:
+    """Whether a translated schema has a keyword anywhere in it."""
+    if isinstance(node, Mapping):
+        return keyword in node or any(_mentions(each, keyword) for each in node.values())
+    return isinstance(node, list) and any(_mentions(each, keyword) for each in node)
 
 
 def _blunt(schema: Any) -> Any:
@@ -182,6 +192,8 @@ class _Translation:
                 raise ValueError(f"OpenAPI 3.0 has no schema keyword {keyword!r}; remove it")
         if schema.get("format") == "date-time":
             made["format"] = "date-time"
+        if schema.get("format") == "password":
+            made[HIDES] = True
         _check_null(schema)
         return made
 

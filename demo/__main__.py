@@ -74,6 +74,8 @@ class Demo:
                 stats = await self._reader.get("/api/public/stats")
                 newest = await self._reader.get(f"/api/public/sessions?limit={NEWEST}")
                 if (stats.status, newest.status) == (200, 200):
+                    if not self._picture.stats:
+                        self._picture.completed_before = stats.json()["completedToday"]
                     self._picture.stats = stats.json()
                     self._picture.sessions = newest.json()["sessions"]
                     self._picture.trouble = ""
@@ -190,10 +192,10 @@ async def run(given: argparse.Namespace, secrets: dict[str, str], folder: Path) 
     source = Source(given.port, secrets[LINEAR], WORKSPACE)
     demo = Demo(picture, source, secrets[ORG], given.port)
     crew.hire(given.workers)
-    tasks = [
-        asyncio.create_task(demo.look()),
-        asyncio.create_task(demo.send(given.sessions, given.every)),
-    ]
+    tasks = [asyncio.create_task(demo.look())]
+    while not picture.stats and not picture.trouble:
+        await asyncio.sleep(LOOK_SECONDS / 5)
+    tasks.append(asyncio.create_task(demo.send(given.sessions, given.every)))
     if given.sessions is not None:
         tasks.append(asyncio.create_task(demo.until_ended(given.sessions)))
     if given.kill_every:

@@ -36,6 +36,8 @@ class Picture:
     address: str
     crew: Crew
     sent: int = 0
+    completed_before: int = 0
+    """What the server said of it when the demo began."""
     stats: dict[str, Any] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     trouble: str = ""
@@ -61,8 +63,9 @@ class Picture:
 
     @property
     def completed(self) -> int:
-        """How many sessions the workers have completed."""
-        return len(self.completions)
+        """How many sessions have been completed, as the server says: a worker that is killed the
+        moment after its last report cannot."""
+        return int(self.stats.get("completedToday", 0)) - self.completed_before
 
     def per_minute(self) -> int:
         """Completions of the last minute."""

@@ -43,6 +43,24 @@ class Conflict(Refusal):
     default = "The present state does not allow it"
 
 
+class Unprocessable(Refusal):
+    """The request fits the contract and contradicts an earlier one that it says it repeats."""
+
+    default = "The request is not the one it says it repeats"
+
+
+class PreconditionFailed(Refusal):
+    """Somebody changed the thing after the caller had read it."""
+
+    default = "It was changed meanwhile; read it again and send its ETag in If-Match"
+
+
+class PreconditionRequired(Refusal):
+    """A change that could undo somebody else's must say which state it is made from."""
+
+    default = "Send the ETag of what you read in If-Match"
+
+
 class TooMany(Refusal):
     """Too many refused attempts from one address; `retry_after` is in seconds."""
 

@@ -17,6 +17,15 @@ class Kind(Enum):
     COOKIE = "browser session"
     RUNTIME = "runtime token"
     SYSTEM = "system key"
+    BATCH = "batch token"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchClaim:
+    """One claim of a batch job: which job, and which attempt at it."""
+
+    job_id: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,8 @@ class Principal:
 
     `org_id` is None for the system key alone. `projects` is None when every project of the
     organization may be seen. `registration_id` is the key behind a worker credential: a runtime
-    token carries the key it was minted from, and a key is its own.
+    token carries the key it was minted from, and a key is its own. `claim` is what a batch token
+    was minted for. `expires_at` is that of a runtime token, in epoch seconds.
     """
 
     kind: Kind
@@ -36,6 +46,8 @@ class Principal:
     registration_id: str | None = None
     worker_id: str | None = None
     issues_runtime_tokens: bool = True
+    claim: BatchClaim | None = None
+    expires_at: int | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the credential carries the scope; `*` implies all but `system`."""
@@ -60,6 +72,7 @@ class Principal:
         """The word for this kind of caller in the audit log."""
         return {
             Kind.RUNTIME: "worker",
+            Kind.BATCH: "worker",
             Kind.COOKIE: "user",
             Kind.M2M: "m2m_client",
             Kind.SYSTEM: "system",

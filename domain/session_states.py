@@ -29,10 +29,10 @@ class Step(Enum):
 
 def step(present: str, reported: str) -> Step:
     """Decide a report; raises `Conflict` for a step that the states do not have."""
-    if present == reported:
-        return Step.REPEAT
     if present == "stopped" and (reported == "finalizing" or reported in ENDED):
         return Step.AFTER_STOP
+    if present == reported:
+        return Step.REPEAT
     if reported in NEXT.get(present, ()):
         return Step.MOVE
     raise Conflict(f"Session is {present} and cannot become {reported}")

@@ -1,6 +1,10 @@
 """How instants look on the wire."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def iso(instant: datetime) -> str:
@@ -20,6 +24,16 @@ def epoch_ms(instant: datetime) -> int:
 
 def epoch_ms_or_none(instant: datetime | None) -> int | None:
     return None if instant is None else epoch_ms(instant)
+
+
+def epoch_us(instant: datetime) -> int:
+    """Microseconds since 1970: an instant of the database, exactly."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def from_epoch_us(microseconds: int) -> datetime:
+    """The instant that `epoch_us` was asked about."""
+    return EPOCH + microseconds * MICROSECOND
 
 
 def parse(text: str) -> datetime:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from domain import interviews
+
 MOST_COMMENT_CHARACTERS: Final = 10_000
 HEADER_CHARACTERS: Final = 100
 MOST_COMMENTS: Final = 10
@@ -30,8 +32,11 @@ def agent_session_of(session_id: str, provider_session_id: str | None) -> str | 
     """The tracker's agent session that a session writes to; None when it is bound to none.
 
     A session that an agent session's event made has that one's id. One of an id that starts
-    `governor-` was made without; it is bound once a worker reports another id for it.
+    `governor-` was made without; it is bound once a worker reports another id for it. That of an
+    interview never is.
     """
+    if session_id.startswith(interviews.SESSION):
+        return None
     bound = provider_session_id or session_id
     if bound.startswith("governor-"):
         return None

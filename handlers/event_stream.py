@@ -16,9 +16,9 @@ PATIENCE_SECONDS = 30.0
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
-def event(kind: str, data: Any, number: int | None = None) -> bytes:
-    """One event; the number becomes the id that a client names when it connects again."""
-    head = b"" if number is None else b"id: %d\n" % number
+def event(kind: str, data: Any, place: object = None) -> bytes:
+    """One event; the place becomes the id that a client names when it connects again."""
+    head = b"" if place is None else b"id: %s\n" % str(place).encode()
     return b"%sevent: %s\ndata: %s\n\n" % (head, kind.encode(), orjson.dumps(data))
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from auth import keyring
 from auth.webhook_signatures import secret_context
+from domain.errors import NotFound
 from domain.ids import new_id
 from domain.principal import Principal
 from domain.times import iso
@@ -52,12 +53,22 @@ async def list_projects(org_id: str, user: Principal, limit: int, cursor: str | 
     return {"projects": [_project(row) for row in page.rows], "nextCursor": page.next_cursor}, 200
 
 
+async def get_project(org_id: str, project_id: str, user: Principal) -> Reply:
+    """Read one project."""
+    user.require_org(org_id)
+    async with database.statement() as db:
+        project = await projects.find(db, org_id, user.projects, project_id, by_slug=False)
+    if project is None:
+        raise NotFound("Project not found")
+    return {"project": _project(project)}, 200
+
+
 async def get_org_settings(org_id: str, user: Principal) -> Reply:
     """Read the organization's settings; secrets by name only."""
     user.require_org(org_id)
     async with database.statement() as db:
-        org, providers = await organizations.settings(db, org_id)
-    return _settings(org, providers), 200
+        found = await organizations.settings(db, org_id, user.projects)
+    return _settings(*found), 200
 
 
 async def update_org_settings(org_id: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -80,16 +91,23 @@ async def update_org_settings(org_id: str, body: dict[str, Any], user: Principal
     async with database.transaction() as db:
         await organizations.get(db, org_id)
         await organizations.change(db, org_id, columns, secrets)
+        project_providers = body.get("projectProviders", {})
+        if project_providers:
+            await projects.set_providers(db, org_id, project_providers)
         await audit.append(
             db,
             org_id,
             user,
             "organization.settings_changed",
             ("organization", org_id),
-            {**columns, "webhookSecrets": {p: s is not None for p, s in secrets.items()}},
+            {
+                **columns,
+                "webhookSecrets": {p: s is not None for p, s in secrets.items()},
+                **({"projectProviders": project_providers} if project_providers else {}),
+            },
         )
-        org, providers = await organizations.settings(db, org_id)
-    return _settings(org, providers), 200
+        found = await organizations.settings(db, org_id, user.projects)
+    return _settings(*found), 200
 
 
 def _organization(row: Any) -> dict[str, Any]:
@@ -108,12 +126,13 @@ def _project(row: Any) -> dict[str, Any]:
     }
 
 
-def _settings(org: Any, providers: list[str]) -> dict[str, Any]:
+def _settings(org: Any, providers: list[str], by_project: dict[str, str]) -> dict[str, Any]:
     return {
         "settings": {
             "name": org.name,
             "maxAttempts": org.max_attempts,
             "sessionHashLinks": org.session_hash_links,
             "webhookSecretsSet": providers,
+            "projectProviders": by_project,
         }
     }

@@ -117,6 +117,8 @@ def _detail(row: Any) -> dict[str, Any]:
         "failureReason": row.failure_reason,
         "pendingReason": pending_reason(row.status, row.waits_for),
         "externalUrls": row.external_urls or None,
+        "links": row.links,
+        "unconfirmedMessages": row.unconfirmed,
     }
     return {
         **_summary(row),

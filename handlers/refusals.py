@@ -23,6 +23,9 @@ STATUS: Final[dict[type[Exception], int]] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.Unprocessable: 422,
+    errors.PreconditionRequired: 428,
     errors.TooMany: 429,
     errors.Unavailable: 503,
 }

@@ -4,15 +4,18 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.session_tokens import SessionAgent
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.principal import Principal
 from domain.session_states import HELD
 from handlers.polling import queued_work
 from handlers.replies import Reply
 from handlers.session_lifecycle import session_state
-from persistence import audit, database, handover, sessions, workers
-from persistence.ephemeral import nudges
+from persistence import audit, database, handover, recovery, sessions, workers
+from persistence.ephemeral import nudges, session_news
+from services.agent_access import agent_access
 from services.ownership import OWNED_BY_ANOTHER, credential_ended, no_such_worker
+from services.repositories import repository_of
 
 
 async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -30,7 +33,7 @@ async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Repl
         if session is None or session.project_id != worker.project_id:
             raise NotFound("Session not found")
         if session.status == "claimed" and session.worker_id == worker_id:
-            return _claimed(session), 200
+            return await _claimed(session, await recovery.riding(db, session)), 200
         reason = await _why_not(db, session, worker, room)
         if reason:
             return {"claimed": False, "reason": reason}, 200
@@ -58,7 +61,9 @@ async def claim_session(id_: str, body: dict[str, Any], user: Principal) -> Repl
             ("session", id_),
             {"leaseEpoch": session.lease_epoch, "projectId": session.project_id},
         )
-    return _claimed(session), 200
+        packet = await recovery.riding(db, session)
+    session_news.tell_surely(session.org_id, id_)
+    return await _claimed(session, packet), 200
 
 
 async def nack_session(id_: str, body: dict[str, Any], user: Principal) -> Reply:
@@ -102,6 +107,7 @@ async def nack_session(id_: str, body: dict[str, Any], user: Principal) -> Reply
             ("session", id_),
             {"workerId": worker_id, "reason": body.get("reason", ""), "nacks": nacks},
         )
+    session_news.tell_surely(session.org_id, id_)
     await nudges.try_nudge(nudges.work(session.org_id, session.project_id))
     return _nacked(id_, requeued=True), 200
 
@@ -185,11 +191,14 @@ async def _refuse_to_act(user: Principal, worker_id: str, *, unknown_is_fine: bo
         raise Forbidden(OWNED_BY_ANOTHER)
 
 
-def _claimed(session: Any) -> dict[str, Any]:
+async def _claimed(session: Any, packet: Any) -> dict[str, Any]:
+    agent = SessionAgent(session.org_id, session.project_id, session.id, session.worker_id)
     return {
         "claimed": True,
         "session": session_state(session),
-        "work": queued_work(session, session.org_id),
+        "work": queued_work(session, session.org_id, packet)
+        | await agent_access(agent, session.claimed_at)
+        | await repository_of(session.org_id, session.project_id, session.work),
     }
 
 

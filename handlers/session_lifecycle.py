@@ -8,8 +8,8 @@ from domain.session_states import ENDED, Step, pending_reason, step
 from domain.times import epoch_ms, epoch_ms_or_none
 from handlers.replies import Reply
 from persistence import audit, database, leases, sessions
-from persistence.ephemeral import nudges
-from services import tracker
+from persistence.ephemeral import nudges, session_news
+from services import automation, tracker
 from services.ownership import credential_ended, hold
 
 
@@ -31,7 +31,9 @@ async def update_session_status(id_: str, body: dict[str, Any], user: Principal)
     worker_id = body["workerId"]
     user.require_worker(worker_id)
     async with database.transaction() as db:
+        moved = False
         session = await hold(db, user, id_, worker_id, body.get("leaseEpoch"))
+        bound = session.provider_session_id
         what = step(session.status, body["status"])
         values = _reported(session, body)
         if what is Step.MOVE:
@@ -50,9 +52,17 @@ async def update_session_status(id_: str, body: dict[str, Any], user: Principal)
             )
         if what is Step.MOVE and session.status in ENDED:
             await tracker.close(db, session)
+        if session.status == "running" and session.provider_session_id not in {bound, None, id_}:
+            await automation.begun(db, session)
+        if what is Step.MOVE and session.status == "completed":
+            moved = await automation.concluded(db, session)
+    if what is Step.MOVE:
+        session_news.tell_surely(session.org_id, id_)
     if what is Step.MOVE and session.status in ENDED:
         await nudges.try_nudge(nudges.PARKED)
         await nudges.try_nudge(nudges.OUTBOX)
+    if moved:
+        await nudges.try_nudge(nudges.work(session.org_id, session.project_id))
     return {"updated": True, "session": session_state(session)}, 200
 
 
@@ -61,6 +71,7 @@ def _moved(body: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {"status": body["status"]}
     if body["status"] in ENDED:
         values |= {"slot_worker_id": None, "finished_at": database.NOW, "holds_issue": False}
+        values |= {"recovery_packet_id": None}
     if body["status"] == "failed":
         message = body.get("error", {}).get("message") or body.get("reason")
         values["failure_reason"] = message or "the worker gave no reason"

@@ -10,23 +10,23 @@ from domain.principal import Principal
 from handlers.replies import Reply
 from persistence import activities, audit, completions, database, findings, sessions
 from persistence.ephemeral import nudges, session_news
-from services import tracker
+from services import automation, tracker
 from services.ownership import hold
 
 
 async def post_session_activity(id_: str, body: dict[str, Any], user: Principal) -> Reply:
     """Store one step of the agent, in one round trip for the worker that holds the session."""
     user.require_worker(body["workerId"])
-    stored = await _store(id_, body, user)
+    stored = await _store(id_, body, user, body.get("leaseEpoch"))
     if stored is None:
         # Either a lost session comes back to its last owner with this call, or this refuses.
         async with database.transaction() as db:
-            await hold(db, user, id_, body["workerId"], body.get("leaseEpoch"))
-        stored = await _store(id_, body, user)
+            session = await hold(db, user, id_, body["workerId"], body.get("leaseEpoch"))
+        stored = await _store(id_, body, user, session.lease_epoch)
     session_news.tell_soon(str(user.org_id), id_)
     provider_session_id = stored.provider_session_id if stored else None
     target = tracker_messages.agent_session_of(id_, provider_session_id) or id_
-    reason = tracker.not_sent_because(str(user.org_id), id_, provider_session_id)
+    reason = await tracker.not_sent_because(str(user.org_id), id_, provider_session_id)
     if reason is None and body["activity"]["type"] not in tracker_messages.FORWARDED:
         reason = f"{body['activity']['type']} is not forwarded"
     if reason is not None:
@@ -40,8 +40,10 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
     worker_id = body.get("workerId")
     if worker_id:
         user.require_worker(worker_id)
+    moved = False
     async with database.transaction() as db:
         session = await hold(db, user, id_, worker_id, body.get("leaseEpoch"))
+        await sessions.change(db, session.org_id, id_, {})
         stored = await completions.store(
             db,
             session.org_id,
@@ -56,7 +58,10 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
                 db, session.org_id, user, "session.completion_posted", ("session", id_)
             )
             await tracker.comment(db, session, body["summary"], body.get("planItems"))
-    posted = tracker.completion(session, body["summary"], body.get("planItems"))
+            moved = await automation.concluded(db, session)
+    if moved:
+        await nudges.try_nudge(nudges.work(session.org_id, session.project_id))
+    posted = await tracker.completion(session, body["summary"], body.get("planItems"))
     if posted.reason is not None:
         return {"posted": 0, "errors": [], "reason": posted.reason}, 200
     await nudges.try_nudge(nudges.OUTBOX)
@@ -68,7 +73,7 @@ async def post_session_progress(id_: str, body: dict[str, Any], user: Principal)
     user.require_worker(body["workerId"])
     async with database.transaction() as db:
         session = await hold(db, user, id_, body["workerId"], body.get("leaseEpoch"))
-    reason = tracker.not_sent_because(session.org_id, id_, session.provider_session_id)
+    reason = await tracker.not_sent_because(session.org_id, id_, session.provider_session_id)
     activity = {"type": "progress", "content": body["message"]}
     if "milestone" in body:
         activity["milestone"] = body["milestone"]
@@ -111,7 +116,7 @@ async def post_tool_error(id_: str, body: dict[str, Any], user: Principal) -> Re
             await tracker.report_tool_error(
                 db, session, body["toolName"], body["errorMessage"], body.get("context") or {}
             )
-    reason = tracker.no_issue_because(session, body.get("context") or {})
+    reason = await tracker.no_issue_because(session, body.get("context") or {})
     if reason is not None:
         return {"created": False, "reason": reason}, 200
     await nudges.try_nudge(nudges.OUTBOX)
@@ -157,20 +162,20 @@ async def post_external_urls(id_: str, body: dict[str, Any], user: Principal) ->
 
 
 async def _store(
-    session_id: str, body: dict[str, Any], user: Principal
+    session_id: str, body: dict[str, Any], user: Principal, lease_epoch: int | None
 ) -> activities.Stored | None:
     activity = body["activity"]
-    has_credential = tracker.has_credential(str(user.org_id))
+    is_told = await tracker.tells(str(user.org_id), session_id)
     repeatable = "timestamp" in activity or "toolUseId" in activity
     return await activities.store(
         str(user.org_id),
         session_id,
         body["workerId"],
         str(user.registration_id),
-        body.get("leaseEpoch"),
+        lease_epoch,
         activity,
         _digest(body) if repeatable else None,
-        told=tracker_messages.activity(activity) if has_credential else None,
+        told=tracker_messages.activity(activity) if is_told else None,
     )
 
 

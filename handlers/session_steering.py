@@ -9,7 +9,7 @@ from domain.principal import Principal
 from domain.session_states import public_status
 from handlers.replies import Reply
 from persistence import database, sessions
-from persistence.ephemeral import nudges
+from persistence.ephemeral import nudges, session_news
 from services import steering
 from services.tenancy import only_project, require_named_org
 
@@ -29,6 +29,7 @@ async def prompt_session(
             db, session, body["prompt"], actor=user, idempotency_key=key
         )
         session = prompted.session
+    session_news.tell_surely(session.org_id, session.id)
     await nudges.try_nudge(nudges.work(session.org_id, session.project_id))
     status = public_status(session.status, session.waits_for)
     answer = {
@@ -49,6 +50,7 @@ async def stop_session(
     async with database.transaction() as db:
         session = await _held(db, user, id_, x_rensei_org, x_rensei_project)
         stopped = await steering.stop(db, session, actor=user)
+    session_news.tell_surely(stopped.org_id, stopped.id)
     await nudges.try_nudge(nudges.PARKED)
     await nudges.try_nudge(nudges.work(stopped.org_id, stopped.project_id))
     return {

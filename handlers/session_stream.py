@@ -1,15 +1,12 @@
 """A session as it happens."""
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator
 from typing import Any
 
-from auth import schemes
-from domain.errors import NotFound, Unauthenticated, Unavailable
+from domain.errors import NotFound
 from domain.principal import Principal
 from domain.session_states import ENDED, public_status
-from handlers.event_stream import KEEP_ALIVE, EventStream, event
+from handlers.event_stream import EventStream, event
+from handlers.following import Following
 from persistence.session_activities import Feed, Size
 from services import session_feed, session_watch
 from services.session_watch import Watcher
@@ -20,11 +17,6 @@ PORTION = Size(activities=500, bytes=250_000)
 
 MOST_BEHIND = 10_000
 """How far a stream may be behind before it leaves activities out and says so."""
-
-KEEP_ALIVE_SECONDS = 15.0
-CREDENTIAL_SECONDS = 30.0
-AWAY_SECONDS = 1.0
-RECONNECT = b"retry: 2000\n\n"
 
 
 async def stream_session(
@@ -42,48 +34,27 @@ async def stream_session(
     feed = await session_feed.read(user, visible, id_, number, PORTION)
     if feed is None:
         raise NotFound("Session not found")
-    stream = _Stream(request, user, visible, feed, number)
-    return EventStream(stream.events(), session_watch.current().ended)
+    following = Following(request, user, _View(user, visible, feed, number))
+    return EventStream(following.events(), session_watch.current().ended)
 
 
-class _Stream:
-    """One client's way through a session."""
+class _View:
+    """The activities of a session and its status, as one client sees them."""
+
+    kind = session_feed.ACTIVITIES
+    due_seconds = None
 
     def __init__(
-        self,
-        request: Any,
-        user: Principal,
-        visible: frozenset[str] | None,
-        feed: Feed,
-        number: int,
+        self, user: Principal, visible: frozenset[str] | None, feed: Feed, number: int
     ) -> None:
-        self._request = request
+        self.key = (feed.org_id, feed.session_id)
         self._user = user
         self._visible = visible
         self._feed = feed
         self._shown = min(number, feed.count)
         self._status = ""
-        self._check_at = time.monotonic() + CREDENTIAL_SECONDS
 
-    async def events(self) -> AsyncGenerator[bytes]:
-        """Yield what there is and wait for more, until the session or the process ends."""
-        watch = session_watch.current()
-        yield RECONNECT
-        with watch.watching(self._feed.org_id, self._feed.session_id) as watcher:
-            try:
-                while not watch.ending:
-                    yield self._news() or KEEP_ALIVE
-                    if self._shown == self._feed.count:
-                        if self._feed.status in ENDED:
-                            yield event("end", {"status": self._status})
-                            return
-                        while not await self._wait(watcher):
-                            yield KEEP_ALIVE
-                    await self._read()
-            except (Unauthenticated, NotFound) as refusal:
-                yield event("error", {"error": refusal.text})
-
-    def _news(self) -> bytes:
+    def news(self) -> bytes:
         """What the last reading brought, as events; empty when it brought nothing."""
         feed = self._feed
         parts = [] if self._status else [self._new_status()]
@@ -101,6 +72,23 @@ class _Stream:
             parts.append(self._new_status())
         return b"".join(parts)
 
+    def end(self) -> bytes | None:
+        """The last event of an ended session."""
+        return event("end", {"status": self._status}) if self._feed.status in ENDED else None
+
+    @property
+    def seen(self) -> tuple[int, str] | None:
+        """Number of activities and status, when all of them are shown."""
+        feed = self._feed
+        return (feed.count, feed.status) if self._shown == feed.count else None
+
+    async def read(self, watcher: Watcher) -> None:
+        """Read on after the last activity shown."""
+        feed = await session_feed.read(self._user, self._visible, self.key[1], self._shown, PORTION)
+        if feed is None:
+            raise NotFound("Session not found")
+        self._feed = feed
+
     def _new_status(self) -> bytes:
         self._status = public_status(self._feed.status)
         return event("status", {"status": self._status})
@@ -110,32 +98,3 @@ class _Stream:
         gap = event("gap", {"from": self._shown + 1, "to": last}, last)
         self._shown = last
         return gap
-
-    async def _wait(self, watcher: Watcher) -> bool:
-        """Wait until it is time to read on: news, the end, or the next look at the credential.
-
-        False when it was quiet for so long that the client wants a sign of life.
-        """
-        watcher.shown, watcher.status = self._shown, self._feed.status
-        left = max(0.0, self._check_at - time.monotonic())
-        news = await watcher.wait(min(KEEP_ALIVE_SECONDS, left))
-        return news or time.monotonic() >= self._check_at
-
-    async def _read(self) -> None:
-        """Read on, when the database is there, and see that the credential is still good."""
-        while not session_watch.current().ending:
-            try:
-                if time.monotonic() >= self._check_at:
-                    if not await schemes.is_still(self._request, self._user):
-                        raise Unauthenticated("The credential is no longer good")
-                    self._check_at = time.monotonic() + CREDENTIAL_SECONDS
-                feed = await session_feed.read(
-                    self._user, self._visible, self._feed.session_id, self._shown, PORTION
-                )
-            except Unavailable:
-                await asyncio.sleep(AWAY_SECONDS)
-                continue
-            if feed is None:
-                raise NotFound("Session not found")
-            self._feed = feed
-            return

@@ -5,6 +5,7 @@ from typing import Any
 
 from auth.webhook_signatures import VerifiedDelivery
 from domain.ids import new_id
+from domain.provider_events import about
 from handlers.replies import Reply
 from persistence import audit, database, webhook_events
 from persistence.ephemeral import nudges
@@ -31,6 +32,8 @@ async def webhook_ingest(
     if delivery_id:
         marks["id"] = delivery_id[:200]
     event_id, correlation_id = new_id("evt"), new_id("corr")
+    name = event_name(provider, body, x_git_hub_event)
+    kind = about(provider, name, body)
     async with database.transaction() as db:
         is_new = await webhook_events.is_new(db, provider, user.verified_by, event_id, marks)
         if is_new:
@@ -41,7 +44,11 @@ async def webhook_ingest(
                     "correlation_id": correlation_id,
                     "provider": provider,
                     "verified_by": user.verified_by,
-                    "event_name": event_name(provider, body, x_git_hub_event),
+                    "event_name": name,
+                    "type": kind.type,
+                    "line": kind.line,
+                    # An own secret says whose it is; the server's does not.
+                    "org_id": user.verified_by or None,
                     "delivery_id": delivery_id,
                     "body": user.body,
                 },

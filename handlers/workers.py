@@ -6,14 +6,26 @@ from typing import Any
 
 import settings
 from auth import schemes, tokens
-from domain.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from domain.errors import Forbidden, Unauthenticated
 from domain.ids import new_id
 from domain.principal import WORKER_SCOPES, Principal
 from domain.times import iso
 from handlers.replies import Reply
-from persistence import audit, database, handover, keys, leases, projects, workers
-from persistence.ephemeral import nudges
+from persistence import (
+    audit,
+    database,
+    handover,
+    hosts,
+    keys,
+    leases,
+    mutations,
+    workers,
+)
+from persistence.ephemeral import nudges, session_news
+from persistence.recovery import Interrupted
+from services import recovery
 from services.ownership import no_such_worker
+from services.tenancy import one_project
 
 RUNTIME_TOKEN_SECONDS = 3600
 
@@ -28,24 +40,26 @@ async def daemon_register(body: dict[str, Any], request: Any) -> Reply:
     request.user = caller
     if not caller.may("worker:register"):
         raise Forbidden("The registration token lacks the scope worker:register")
-    worker_id, token, _ = await _register(caller, {**body, "capacity": body["maxAgents"]})
+    worker, token, _ = await _register(caller, {**body, "capacity": body["maxAgents"]})
     now = settings.current()
     return {
-        "workerId": worker_id,
+        "workerId": worker.id,
         "runtimeJwt": token or "",
         "heartbeatIntervalSeconds": ceil(now.heartbeat_seconds),
         "pollIntervalSeconds": ceil(now.poll_seconds),
+        **_named_host(worker),
     }, 201
 
 
 async def workers_register(body: dict[str, Any], user: Principal) -> Reply:
     """Make a worker for the caller's project."""
-    worker_id, token, expires_at = await _register(user, body)
+    worker, token, expires_at = await _register(user, body)
     return {
-        "workerId": worker_id,
+        "workerId": worker.id,
         **_intervals(),
         "runtimeToken": token,
         "runtimeTokenExpiresAt": expires_at,
+        **_named_host(worker),
     }, 201
 
 
@@ -87,7 +101,7 @@ async def get_worker(id_: str, user: Principal) -> Reply:
     if found is None:
         raise await no_such_worker(user, id_)
     worker, held = found
-    optional = {"version": worker.version, "region": worker.region}
+    optional = {"version": worker.version, "region": worker.region} | _named_host(worker)
     return {
         "id": worker.id,
         "hostname": worker.hostname,
@@ -110,10 +124,19 @@ async def deregister_worker(id_: str, user: Principal) -> Reply:
         worker = await workers.leave(db, org_id, id_, str(user.registration_id))
         if worker is None:
             raise await no_such_worker(user, id_)
-        returned = await handover.give_back_all(db, org_id, id_)
+        held = await handover.give_back_all(db, org_id, id_)
+        returned = [session.id for session in held]
+        begun = [
+            Interrupted(org_id, session.id, id_, session.status)
+            for session in held
+            if session.status != "claimed" or session.confirmed
+        ]
+        await recovery.keep(db, begun, recovery.WORKER_LEFT, actor=user)
         await audit.append(
             db, org_id, user, "worker.deregistered", ("worker", id_), {"sessions": returned}
         )
+    for session_id in returned:
+        session_news.tell_surely(org_id, session_id)
     await nudges.try_nudge(nudges.work(org_id, worker.project_id))
     return {"deregistered": True, "unclaimedSessions": returned}, 200
 
@@ -136,28 +159,71 @@ async def _beat(user: Principal, worker_id: str, active: int, body: dict[str, An
         await leases.free_counted(org_id, worker_id, active)
     if beat.has_lost:
         await leases.take_back_counted(org_id, worker_id, active)
+    pending = await _mutations(org_id, worker_id, beat, body) if beat.has_mutations else []
     return {
         "acknowledged": True,
         "serverTime": iso(beat.server_time),
         "pendingWorkCount": beat.waiting,
+        **({"hostStatus": _host_status(beat)} if beat.host_id else {}),
+        **({"pendingMutations": pending} if pending else {}),
     }, 200
 
 
-async def _register(caller: Principal, body: dict[str, Any]) -> tuple[str, str | None, str | None]:
-    """Store the worker; returns its id, its runtime token and when that expires."""
-    org_id = str(caller.org_id)
+async def _mutations(
+    org_id: str, worker_id: str, beat: Any, body: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Note what the host acknowledges, then say what it has to do.
+
+    A worker whose machine registered anew tells what it did, and is told nothing more.
+    """
+    said: dict[str, str | None] = dict.fromkeys(body.get("appliedMutations", ()))
+    said |= {each["id"]: each["error"] for each in body.get("mutationFailures", ())}
+    if said:
+        await mutations.settle(org_id, beat.host_id, worker_id, said)
+    if beat.is_retired:
+        return []
+    return [
+        {
+            "id": row.id,
+            "op": row.op,
+            "params": row.params,
+            "requestedAt": iso(row.created_at),
+            "requestedBy": row.requested_by,
+        }
+        for row in await mutations.deliver(org_id, beat.host_id, worker_id)
+    ]
+
+
+def _host_status(beat: Any) -> dict[str, Any]:
+    if beat.host_status == "ok":
+        return {"status": "ok"}
+    return {
+        "status": beat.host_status,
+        "recommendedAction": beat.recommended_action,
+        "candidatePoolIds": beat.candidate_pool_ids,
+    }
+
+
+async def _register(caller: Principal, body: dict[str, Any]) -> tuple[Any, str | None, str | None]:
+    """Store the worker; returns its row, its runtime token and when that expires."""
+    org_id, machine_id = str(caller.org_id), body.get("machineId")
     async with database.transaction() as db:
-        project_id = await _project(db, caller, body.get("projectId"))
-        key_ends_at = await keys.hold_alive(db, org_id, str(caller.registration_id))
+        project_id = await one_project(db, caller, body.get("projectId"), by_slug=False)
+        registration_id = str(caller.registration_id)
+        key_ends_at = await keys.hold_alive(db, org_id, registration_id)
+        host_id = machine_id and await hosts.meet(
+            db, org_id, registration_id, machine_id, body["hostname"]
+        )
         worker = await workers.register(
             db,
-            str(caller.registration_id),
+            registration_id,
             {
                 "id": new_id("wkr"),
                 "org_id": org_id,
                 "project_id": project_id,
                 "hostname": body["hostname"],
-                "machine_id": body.get("machineId"),
+                "machine_id": machine_id,
+                "host_id": host_id,
                 "version": body.get("version"),
                 "region": body.get("region"),
                 "capacity": body.get("capacity", 1),
@@ -175,21 +241,9 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[str, str |
             {"hostname": worker.hostname, "projectId": project_id, "capacity": worker.capacity},
         )
         if not caller.issues_runtime_tokens:
-            return worker.id, None, None
+            return worker, None, None
         token, expires_at = await _runtime_token(worker, key_ends_at)
-    return worker.id, token, expires_at
-
-
-async def _project(db: Any, caller: Principal, chosen: str | None) -> str:
-    """The project a worker joins: the key's only one, or the one that is named."""
-    if chosen is None and caller.projects is not None and len(caller.projects) == 1:
-        return next(iter(caller.projects))
-    if chosen is None:
-        raise Invalid("projectId: this credential may see several projects; name one")
-    project = await projects.find(db, str(caller.org_id), caller.projects, chosen, by_slug=False)
-    if project is None:
-        raise NotFound("Project not found")
-    return str(project.id)
+    return worker, token, expires_at
 
 
 async def _runtime_token(worker: Any, key_ends_at: datetime | None) -> tuple[str, str]:
@@ -210,6 +264,11 @@ async def _runtime_token(worker: Any, key_ends_at: datetime | None) -> tuple[str
         lifetime,
     )
     return token, iso(datetime.now(UTC) + timedelta(seconds=lifetime))
+
+
+def _named_host(worker: Any) -> dict[str, str]:
+    """The host that mutations for this worker's machine are addressed to, if it named one."""
+    return {"workerHostId": worker.host_id} if worker.host_id else {}
 
 
 def _intervals() -> dict[str, int]:

@@ -14,6 +14,8 @@ async def create_workspace_mapping(org_id: str, body: dict[str, Any], user: Prin
     """Map a workspace: the organization under its own secret, the system key under the server's."""
     user.require_org(org_id)
     provider, workspace_id = body["provider"], body["workspaceId"]
+    if provider in {"github", "github-actions"}:  # GitHub's names are the same in any case
+        workspace_id = workspace_id.lower()
     shared = user.kind is Kind.SYSTEM
     async with database.transaction() as db:
         await organizations.get(db, org_id)

@@ -11,8 +11,12 @@ import settings
 from auth import keyring
 from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
+from jobs.end_batch_leases import end_batch_leases
 from jobs.fold_counts import fold_counts
+from jobs.fold_phases import fold_phases
+from jobs.forget_answers import forget_answers
 from jobs.promote_parked import promote_parked
+from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
 from jobs.send_outbox import send_outbox
 from persistence import database
@@ -22,7 +26,9 @@ EVENTS_SECONDS: Final = 2.0
 PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
+FORGET_SECONDS: Final = 60.0
 OUTBOX_SECONDS: Final = 2.0
+FRAMES_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
 
@@ -42,7 +48,11 @@ async def main() -> None:
             _drive(deliver_events, stop, lambda: nudges.wait(nudges.EVENTS, EVENTS_SECONDS)),
             _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
+            _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
+            _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

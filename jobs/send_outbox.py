@@ -14,6 +14,7 @@ from domain.tracker_messages import agent_session_of
 from outbound.guarded_client import GuardedClient
 from outbound.linear import Linear, Rejected, TryAgain
 from persistence import database, outbox
+from services import linear_access
 
 MOST_TRIES: Final = 8
 FIRST_WAIT_SECONDS: Final = 2.0
@@ -88,24 +89,28 @@ async def _work_on(client: GuardedClient, row: Row[Any]) -> None:
             await outbox.settle(db, row.id, status, error)
     if status == "dead":
         _log.warning(
-            "outbox row %s (%s) of session %s is given up: %s",
+            "outbox row %s (%s) of %s is given up: %s",
             row.id,
             row.kind,
-            row.session_id,
+            row.line,
             error,
         )
 
 
 async def _send(client: GuardedClient, row: Row[Any]) -> None:
     """Say one thing to Linear; raises `TryAgain` or `Rejected`."""
-    now = settings.current()
-    if now.linear_api_key is None or now.linear_api_key_org != row.org_id:
+    async with database.statement() as db:
+        credential = await linear_access.credential(db, row.org_id, row.project_id)
+    if credential is None:
         raise Rejected("no Linear credential is configured for the organization")
-    target = agent_session_of(row.session_id, row.provider_session_id)
-    linear = Linear(client, now.linear_api_url, now.linear_api_key)
-    what, entity_id = row.payload, entity_id_of(row)
+    target = row.session_id and agent_session_of(row.session_id, row.provider_session_id)
+    linear = Linear(client, settings.current().linear_api_url, credential)
+    what = row.payload
+    entity_id = what.get("id") or entity_id_of(row)  # what is kept here too brings its id along
     if row.kind == "comment":
         await linear.create_comment(entity_id, what["issueId"], what["body"])
+    elif row.kind == "issue_update":
+        await linear.update_issue(what["issueId"], what["input"])
     elif row.kind == "issue":
         await linear.create_issue(
             entity_id, what["besideIssueId"], what["title"], what["description"]

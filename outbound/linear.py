@@ -35,6 +35,11 @@ TEAM_OF_ISSUE: Final = "query ($id: String!) { done: issue(id: $id) { team { id 
 CREATE_ISSUE: Final = """
 mutation ($input: IssueCreateInput!) { done: issueCreate(input: $input) { success } }
 """
+UPDATE_ISSUE: Final = """
+mutation ($id: String!, $input: IssueUpdateInput!) {
+  done: issueUpdate(id: $id, input: $input) { success }
+}
+"""
 
 LIMITED: Final = "RATELIMITED"
 THEIR_FAULT: Final = frozenset({"INTERNAL_SERVER_ERROR", "INTERNAL_ERROR"})
@@ -83,6 +88,10 @@ class Linear:
             UPDATE_SESSION,
             {"id": agent_session_id, "input": {"externalUrls": external_urls}},
         )
+
+    async def update_issue(self, issue_id: str, change: Mapping[str, Any]) -> None:
+        """Change members of an issue; doing it twice is doing it once."""
+        await self._ask(UPDATE_ISSUE, {"id": issue_id, "input": change})
 
     async def create_issue(
         self, issue_id: str, beside_issue_id: str, title: str, description: str

@@ -91,7 +91,10 @@ def _key(operation: Operation) -> str:
         return "RENSEI_SYSTEM_KEY"
     if operation.kinds == (Kind.RUNTIME.value,):
         return "RENSEI_RUNTIME_TOKEN"
-    return "RENSEI_WORKER_KEY" if operation.slug == _WORKER_TAG else "RENSEI_ORG_KEY"
+    if operation.kinds == (Kind.BATCH.value,):
+        return "RENSEI_BATCH_TOKEN"
+    takes_workers = operation.slug == _WORKER_TAG and Kind.PROJECT_KEY.value in operation.kinds
+    return "RENSEI_WORKER_KEY" if takes_workers else "RENSEI_ORG_KEY"
 
 
 def _media(operation: Operation) -> Media | None:

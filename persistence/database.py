@@ -16,8 +16,10 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
+import orjson
 import psycopg
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import exc, func
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -43,6 +45,11 @@ AWAY: Final = (
 )
 
 
+async def _read_json_as_answers_write_it(connection: psycopg.AsyncConnection[Any]) -> None:
+    """JSONB stores 1e300 as an integer of 301 digits, which no answer could hold as such."""
+    set_json_loads(orjson.loads, connection)
+
+
 class Database:
     """The engines and the pool of one process, bound to one event loop."""
 
@@ -50,7 +57,9 @@ class Database:
         self.url = url
 
         async def connect() -> psycopg.AsyncConnection[Any]:
-            return await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
+            made = await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
+            await _read_json_as_answers_write_it(made)
+            return made
 
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+psycopg://",
@@ -60,6 +69,7 @@ class Database:
             pool_timeout=PATIENCE_SECONDS,
             # What callers send belongs in no log, and an error would print it.
             hide_parameters=True,
+            json_deserializer=orjson.loads,
         )
         self.autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.pool = AsyncConnectionPool(
@@ -71,6 +81,7 @@ class Database:
             # The pool's own attempts grow ever further apart; given up soon, the next caller
             # tries at once, so that heartbeats are stored as soon as PostgreSQL is back.
             reconnect_timeout=RECONNECT_SECONDS,
+            configure=_read_json_as_answers_write_it,
             kwargs={
                 "autocommit": True,
                 "row_factory": namedtuple_row,

@@ -1,5 +1,6 @@
 """A session changing hands on purpose: one claim by name, a nack, a transfer, a good-bye."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, func, select, update
@@ -63,16 +64,25 @@ async def note_nack(db: AsyncConnection, org_id: str, session_id: str, worker_id
     )
 
 
-async def give_back_all(db: AsyncConnection, org_id: str, worker_id: str) -> list[str]:
-    """Return what a leaving worker holds to the queue, and free its other slots; the ids returned
-    are of the sessions that were still at work."""
-    back = await db.scalars(
-        update(sessions)
+async def give_back_all(db: AsyncConnection, org_id: str, worker_id: str) -> Sequence[Any]:
+    """Return what a leaving worker holds to the queue, and free its other slots.
+
+    The rows are of the sessions that were still at work, as they were: `id`, `status`, `confirmed`.
+    """
+    found = await db.execute(
+        select(sessions.c.id, sessions.c.status, sessions.c.confirmed)
         .where(
             sessions.c.org_id == org_id,
             sessions.c.worker_id == worker_id,
             sessions.c.status.in_(["claimed", "running", "finalizing"]),
         )
+        .order_by(sessions.c.id)
+        .with_for_update()
+    )
+    held = found.all()
+    await db.execute(
+        update(sessions)
+        .where(sessions.c.org_id == org_id, sessions.c.id.in_([each.id for each in held]))
         .values(
             status="pending",
             worker_id=None,
@@ -80,9 +90,7 @@ async def give_back_all(db: AsyncConnection, org_id: str, worker_id: str) -> lis
             claimed_at=None,
             updated_at=func.now(),
         )
-        .returning(sessions.c.id)
     )
-    ids = list(back)
     await db.execute(
         update(sessions)
         .where(sessions.c.org_id == org_id, sessions.c.slot_worker_id == worker_id)
@@ -94,4 +102,4 @@ async def give_back_all(db: AsyncConnection, org_id: str, worker_id: str) -> lis
         .where(sessions.c.org_id == org_id, sessions.c.lost_by_worker_id == worker_id)
         .values(lost_by_worker_id=None, lost_status=None, lost_at=None)
     )
-    return sorted(ids)
+    return held

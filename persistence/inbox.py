@@ -21,10 +21,11 @@ ID: Final = re.compile(r"(\d{1,15})-(\d{1,9})")
 URGENT: Final = frozenset({"stop", "directive"})
 
 PUT: Final = """
-insert into inbox_messages (org_id, session_id, ms, seq, lane, type, payload, user_id, user_name)
+insert into inbox_messages (org_id, session_id, ms, seq, lane, type, payload, user_id, user_name,
+                            turn_id)
 select :org, :session, greatest(clock.ms, last.ms),
        case when last.ms >= clock.ms then last.seq + 1 else 0 end,
-       :lane, :type, :payload, :user_id, :user_name
+       :lane, :type, :payload, :user_id, :user_name, :turn_id
   from (select floor(extract(epoch from clock_timestamp()) * 1000)::bigint as ms) clock
   left join lateral (
     select m.ms, m.seq from inbox_messages m
@@ -55,7 +56,8 @@ update inbox_messages m set offers = m.offers + 1, offered_at = now()
    and m.ms = due.ms and m.seq = due.seq
    -- Of two polls at once one offers it.
    and m.offered_at is not distinct from due.offered_at
-returning m.session_id, m.ms, m.seq, m.lane, m.type, m.payload, m.user_id, m.user_name, m.created_at
+returning m.session_id, m.ms, m.seq, m.lane, m.type, m.payload, m.user_id, m.user_name, m.turn_id,
+          m.created_at
 """
 
 
@@ -66,10 +68,12 @@ async def put(
     message_type: str,
     payload: str,
     author: tuple[str, str] | None = None,
+    turn_id: str | None = None,
 ) -> None:
     """Add a message to a session whose row is held, so that its ids grow without a race.
 
-    `stop` and `directive` go to the urgent lane. `author` is (id, name).
+    `stop` and `directive` go to the urgent lane. `author` is (id, name). `turn_id`
+    is the turn of an interview that answers the message.
     """
     await db.execute(
         text(PUT),
@@ -81,6 +85,7 @@ async def put(
             "payload": payload,
             "user_id": author[0] if author else None,
             "user_name": author[1] if author else None,
+            "turn_id": turn_id,
         },
     )
 
@@ -89,6 +94,20 @@ async def offer(org_id: str, worker_id: str, fresh: Sequence[str]) -> Sequence[A
     """The messages due for the sessions a worker holds, but for those it has just been given."""
     rows = await database.hot(OFFER, {"org": org_id, "worker": worker_id, "fresh": list(fresh)})
     return sorted(rows, key=lambda row: (row.lane == "normal", row.ms, row.seq))
+
+
+async def withdraw_stops(db: AsyncConnection, org_id: str, session_id: str) -> None:
+    """Offer no stop any more: the attempt that it was meant for is over."""
+    await db.execute(
+        update(inbox_messages)
+        .where(
+            inbox_messages.c.org_id == org_id,
+            inbox_messages.c.session_id == session_id,
+            inbox_messages.c.type == "stop",
+            inbox_messages.c.acknowledged_at.is_(None),
+        )
+        .values(acknowledged_at=func.now())
+    )
 
 
 async def acknowledge(

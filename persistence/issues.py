@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Row, exists, literal, select, text, update
+from sqlalchemy import Row, exists, func, literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +29,12 @@ update sessions s set waits_for = null, holds_issue = true, updated_at = now()
   from held where s.org_id = held.org_id and s.id = held.id
 returning s.org_id, s.id, s.project_id
 """
+
+
+async def take_turn(db: AsyncConnection, org_id: str, issue_id: str) -> None:
+    """Wait for whoever queues work for the same issue, until the end of the transaction."""
+    issue = f"{org_id}/issue/{issue_id}"
+    await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(issue, 0))))
 
 
 async def take(db: AsyncConnection, org_id: str, issue_id: str, session_id: str) -> bool:

@@ -8,14 +8,21 @@ heartbeat writes one row however many sessions it covers.
 from collections.abc import Sequence
 from typing import Any, Final
 
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from persistence import database
+
+MOST_AT_ONCE: Final = 100
 
 # A worker that is silent loses every session that was silent too. One that lives but counted too
 # few for a whole lease loses as many as it never counted, the longest untouched first.
+#
+# A session that a call holds at this moment is left to it; with a limit, nothing waits for long.
 END_LEASES: Final = """
 with quiet as (
   select s.org_id, s.id, w.id as worker_id,
-         w.last_heartbeat_at < now() - make_interval(secs => %(lease)s) as silent,
+         w.last_heartbeat_at < now() - make_interval(secs => :lease) as silent,
          (select count(*) from sessions h where h.slot_worker_id = w.id)
            - greatest(w.peak_count, w.peak_count_before) as missing,
          row_number() over (partition by w.id order by s.last_call_at, s.id) as place
@@ -23,13 +30,22 @@ with quiet as (
     join workers w on w.id = s.slot_worker_id
    where s.slot_worker_id is not null
      and s.status in ('claimed', 'running', 'finalizing')
-     and s.last_call_at < now() - make_interval(secs => %(lease)s)
-     and w.covered_at < now() - make_interval(secs => %(lease)s)
+     and s.last_call_at < now() - make_interval(secs => :lease)
+     and w.covered_at < now() - make_interval(secs => :lease)
      -- No lease ends before heartbeats could be stored for one whole lease.
      and exists (
        select 1 from service_pulse p
-        where p.alive_since <= now() - make_interval(secs => %(lease)s)
-          and p.last_pulse_at > now() - make_interval(secs => %(gap)s))
+        where p.alive_since <= now() - make_interval(secs => :lease)
+          and p.last_pulse_at > now() - make_interval(secs => :gap))
+), chosen as (
+  select s.org_id, s.id, quiet.worker_id
+    from quiet join sessions s on s.org_id = quiet.org_id and s.id = quiet.id
+   where (quiet.silent or quiet.place <= quiet.missing)
+     and s.slot_worker_id = quiet.worker_id
+     and s.status in ('claimed', 'running', 'finalizing')
+     and s.last_call_at < now() - make_interval(secs => :lease)
+   limit :most
+     for update of s skip locked
 ), ended as (
   update sessions s
      set status = case when s.attempts + 1 >= o.max_attempts then 'failed' else 'pending' end,
@@ -38,20 +54,17 @@ with quiet as (
          finished_at = case when s.attempts + 1 >= o.max_attempts then now() end,
          attempts = s.attempts + 1,
          lost_by_worker_id = case when s.attempts + 1 >= o.max_attempts
-           then null else quiet.worker_id end,
+           then null else chosen.worker_id end,
          lost_status = s.status,
          lost_at = now(),
          worker_id = null,
          slot_worker_id = null,
          holds_issue = s.holds_issue and s.attempts + 1 < o.max_attempts,
          updated_at = now()
-    from quiet, organizations o
-   where (quiet.silent or quiet.place <= quiet.missing)
-     and s.org_id = quiet.org_id and s.id = quiet.id and o.id = s.org_id
-     and s.slot_worker_id = quiet.worker_id
-     and s.status in ('claimed', 'running', 'finalizing')
-     and s.last_call_at < now() - make_interval(secs => %(lease)s)
-  returning s.org_id, s.id, s.status, s.attempts, s.lease_epoch, quiet.worker_id
+    from chosen, organizations o
+   where s.org_id = chosen.org_id and s.id = chosen.id and o.id = s.org_id
+  returning s.org_id, s.id, s.project_id, s.status, s.lost_status, s.failure_reason, s.attempts,
+            s.lease_epoch, s.provider_session_id, chosen.worker_id
 ), logged as (
   insert into audit_pending (org_id, event_type, actor_type, entity_type, entity_id, payload)
   select e.org_id, case e.status when 'failed' then 'session.failed' else 'session.lease_ended' end,
@@ -60,7 +73,7 @@ with quiet as (
                             'leaseEpoch', e.lease_epoch)
     from ended e
 )
-select org_id, id, status, worker_id from ended
+select * from ended
 """
 
 # A stopped session's slot is freed by its worker's last report or a lower count; one that says
@@ -119,14 +132,21 @@ select id from taken
 """
 
 
-async def end_leases(lease_seconds: float, gap_seconds: float) -> Sequence[Any]:
-    """Give back, or fail after too many attempts, every session whose lease has ended.
+async def end_leases(
+    db: AsyncConnection, lease_seconds: float, gap_seconds: float
+) -> Sequence[Row[Any]]:
+    """Give back, or fail after too many attempts, sessions whose lease has ended.
 
-    Slots of stopped sessions about which nothing more was heard are freed beside it.
+    At most `MOST_AT_ONCE`; their rows are held. Each row returned says who lost the session
+    (`worker_id`) in which status (`lost_status`), and what it is now.
     """
-    values = {"lease": lease_seconds, "gap": gap_seconds}
-    freed = await database.hot(FREE_STOPPED, values)
-    return [*freed, *await database.hot(END_LEASES, values)]
+    values = {"lease": lease_seconds, "gap": gap_seconds, "most": MOST_AT_ONCE}
+    return (await db.execute(text(END_LEASES), values)).all()
+
+
+async def free_stopped(lease_seconds: float, gap_seconds: float) -> Sequence[Any]:
+    """Free the slots of stopped sessions about which nothing more was heard for a lease."""
+    return await database.hot(FREE_STOPPED, {"lease": lease_seconds, "gap": gap_seconds})
 
 
 async def free_counted(org_id: str, worker_id: str, active: int) -> Sequence[Any]:

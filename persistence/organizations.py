@@ -75,15 +75,24 @@ async def get_with_projects(
     return rows[0], [row for row in rows if row.id is not None]
 
 
-async def settings(db: AsyncConnection, org_id: str) -> tuple[Row[Any], list[str]]:
-    """The organization's row, and the providers for which it has a secret of its own."""
+async def settings(
+    db: AsyncConnection, org_id: str, visible: frozenset[str] | None
+) -> tuple[Row[Any], list[str], dict[str, str]]:
+    """The organization's row, for which webhook providers it has a secret of its own, and the
+    agent provider of each visible project that has one."""
     org = await get(db, org_id)
+    chosen = select(projects.c.id, projects.c.provider).where(
+        projects.c.org_id == org_id, projects.c.provider.is_not(None)
+    )
+    if visible is not None:
+        chosen = chosen.where(projects.c.id.in_(visible))
     providers = await db.scalars(
         select(org_webhook_secrets.c.provider)
         .where(org_webhook_secrets.c.org_id == org_id)
         .order_by(org_webhook_secrets.c.provider)
     )
-    return org, list(providers)
+    by_project = {row.id: row.provider for row in await db.execute(chosen.order_by(projects.c.id))}
+    return org, list(providers), by_project
 
 
 async def change(

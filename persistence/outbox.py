@@ -1,8 +1,8 @@
 """What the tracker is to be told: written beside what happened, sent afterwards, in order.
 
-Rows of one session go out one after the other, oldest first; sessions do not wait for each other.
-Whoever adds a row holds the session's row, so that the order of the ids is the order of what
-happened.
+Rows of one session, and those of one issue beside them, go out one after the other, oldest first;
+such lines do not wait for each other. Whoever adds a row holds the session's row, or the issue's
+turn, so that the order of the ids is the order of what happened.
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,35 @@ async def add(
     )
 
 
+async def add_of_issue(
+    db: AsyncConnection,
+    org_id: str,
+    project_id: str,
+    issue_id: str,
+    kind: str,
+    payload: Mapping[str, Any],
+) -> None:
+    """Put something in line behind what was done to the issue before."""
+    await db.execute(
+        insert(outbox)
+        .values(
+            org_id=org_id,
+            project_id=project_id,
+            issue_id=issue_id,
+            kind=kind,
+            payload=dict(payload),
+        )
+        .inline()
+    )
+
+
 async def next_due(db: AsyncConnection, sending_seconds: float) -> Row[Any] | None:
     """Take the row that has been due for longest, for so many seconds; None when none is due.
 
-    Only the oldest open row of a session can be due. It is `sending` until its sender says what
+    Only the oldest open row of a line can be due. It is `sending` until its sender says what
     came of it; when the time is over without a word, the sender is gone and the row is due again.
-    Two processes at once never take one row. The row carries what its session is bound to.
+    Two processes at once never take one row. The row carries its project, and what its session is
+    bound to.
     """
     earlier = outbox.alias("earlier")
     # As a scalar it is looked up row by row along the index of due rows, of which the first will
@@ -46,7 +69,7 @@ async def next_due(db: AsyncConnection, sending_seconds: float) -> Row[Any] | No
         select(func.min(earlier.c.id))
         .where(
             earlier.c.org_id == outbox.c.org_id,
-            earlier.c.session_id == outbox.c.session_id,
+            earlier.c.line == outbox.c.line,
             earlier.c.status.in_(OPEN),
         )
         .scalar_subquery()
@@ -60,22 +83,28 @@ async def next_due(db: AsyncConnection, sending_seconds: float) -> Row[Any] | No
         .cte("due")
     )
     of_session = and_(sessions.c.org_id == outbox.c.org_id, sessions.c.id == outbox.c.session_id)
+    bound_to = select(sessions.c.provider_session_id).where(of_session).scalar_subquery()
+    project = select(sessions.c.project_id).where(of_session).scalar_subquery()
     return (
         await db.execute(
             update(outbox)
-            .where(outbox.c.id == due.c.id, of_session)
+            .where(outbox.c.id == due.c.id)
             .values(
                 status="sending",
                 attempts=outbox.c.attempts + 1,
                 next_try_at=func.now() + _seconds(sending_seconds),
             )
-            .returning(*outbox.c, sessions.c.provider_session_id)
+            .returning(
+                *(column for column in outbox.c if column.key != "project_id"),
+                bound_to.label("provider_session_id"),
+                func.coalesce(outbox.c.project_id, project).label("project_id"),
+            )
         )
     ).one_or_none()
 
 
 async def settle(db: AsyncConnection, row_id: int, status: str, error: str | None = None) -> None:
-    """Close a row as `sent` or `dead`; the next one of its session is due."""
+    """Close a row as `sent` or `dead`; the next one of its line is due."""
     await db.execute(
         update(outbox)
         .where(outbox.c.id == row_id)
@@ -92,8 +121,8 @@ async def put_off(
 ) -> str:
     """Send a row later, a random quarter later still, or give it up; returns what it became.
 
-    What its session has behind it waits as long. Nothing changes when somebody else has taken the
-    row in the meantime.
+    What stands behind it in its line waits as long. Nothing changes when somebody else has taken
+    the row in the meantime.
     """
     changed = await db.execute(
         update(outbox)
@@ -117,7 +146,7 @@ async def put_off(
             update(outbox)
             .where(
                 outbox.c.org_id == row.org_id,
-                outbox.c.session_id == row.session_id,
+                outbox.c.line == row.line,
                 outbox.c.status == literal_column("'waiting'"),
                 outbox.c.next_try_at < became.next_try_at,
             )

@@ -1,14 +1,21 @@
 """Projects of an organization."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from sqlalchemy import Row, exists, insert, or_, select
+from sqlalchemy import Row, case, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict, NotFound
+from domain.repositories import places
+from persistence import database
 from persistence.paging import Page, page
 from persistence.tables import organizations, projects
+
+FIRST_REPOSITORY: Final = """
+select repository, default_branch from projects where org_id = %(org)s and id = %(project)s
+"""
 
 
 async def create(
@@ -33,6 +40,7 @@ async def create(
                 name=name,
                 slug=slug,
                 repository=repository,
+                repository_places=places([repository]),
                 is_default=~exists().where(projects.c.org_id == org_id),
             )
             .returning(*projects.c)
@@ -71,6 +79,29 @@ async def find(
     if visible is not None:
         query = query.where(projects.c.id.in_(visible))
     return (await db.execute(query.order_by(projects.c.id != id_or_slug).limit(1))).one_or_none()
+
+
+async def set_providers(
+    db: AsyncConnection, org_id: str, providers: Mapping[str, str | None]
+) -> None:
+    """Name the agent provider of projects, by their ids; None leaves it to routing again.
+
+    Raises `NotFound` when an id names no project of the organization.
+    """
+    changed = await db.scalars(
+        update(projects)
+        .where(projects.c.org_id == org_id, projects.c.id.in_(providers))
+        .values(provider=case(dict(providers), value=projects.c.id))
+        .returning(projects.c.id)
+    )
+    if unknown := sorted(set(providers) - set(changed)):
+        raise NotFound(f"Project not found: {', '.join(unknown[:5])}")
+
+
+async def first_repository(org_id: str, project_id: str) -> Any | None:
+    """A project's first repository and its branch; one round trip."""
+    rows = await database.hot(FIRST_REPOSITORY, {"org": org_id, "project": project_id})
+    return rows[0] if rows else None
 
 
 async def missing(db: AsyncConnection, org_id: str, project_ids: list[str]) -> list[str]:

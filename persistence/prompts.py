@@ -30,6 +30,7 @@ async def add(
     prompt_id: str,
     idempotency_key: str | None,
     prompt_hash: bytes,
+    turn_id: str | None,
 ) -> None:
     """Note a prompt of a session whose row is held."""
     await db.execute(
@@ -39,5 +40,6 @@ async def add(
             id=prompt_id,
             idempotency_key=idempotency_key,
             prompt_hash=prompt_hash,
+            turn_id=turn_id,
         )
     )

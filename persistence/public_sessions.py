@@ -1,10 +1,11 @@
 """Sessions as people and programs see them."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.inbox import MOST_OFFERS
 from persistence.paging import Page, page
 from persistence.tables import sessions, workers
 
@@ -56,6 +57,39 @@ async def list_page(
     )
 
 
+MOST_UNCONFIRMED: Final = 20
+UNCONFIRMED: Final[ColumnElement[Any]] = literal_column(f"""(
+with latest as (
+  select * from inbox_messages u
+   where u.org_id = sessions.org_id and u.session_id = sessions.id
+     and u.acknowledged_at is null and u.offers >= {MOST_OFFERS}
+   order by u.ms desc, u.seq desc limit {MOST_UNCONFIRMED}
+)
+select json_agg(json_build_object(
+         'id', m.ms || '-' || m.seq, 'type', m.type, 'text', left(m.payload, 2000),
+         'createdAt', to_char(m.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       ) order by m.ms, m.seq)
+  from latest m
+)""")
+"""The latest messages that were offered as often as they are and never confirmed, oldest first."""
+
+
+MOST_LINKS: Final = 50
+LINKS: Final[ColumnElement[Any]] = literal_column(f"""(
+with latest as (
+  select * from session_links k
+   where k.org_id = sessions.org_id and k.session_id = sessions.id
+   order by k.at desc, k.kind, k.key limit {MOST_LINKS}
+)
+select json_agg(json_build_object(
+         'kind', l.kind, 'url', l.url, 'title', l.title, 'state', l.state,
+         'at', to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+       ) order by l.at desc, l.kind, l.key)
+  from latest l
+)""")
+"""What providers say belongs to the session, the latest first."""
+
+
 async def find(
     db: AsyncConnection, org_id: str, projects: frozenset[str] | None, public_id: str
 ) -> Row[Any] | None:
@@ -68,6 +102,8 @@ async def find(
         sessions.c.output_tokens,
         sessions.c.failure_reason,
         sessions.c.external_urls,
+        UNCONFIRMED.label("unconfirmed"),
+        LINKS.label("links"),
     )
     query = _visible(detail, org_id, projects).where(sessions.c.public_id == public_id)
     found: Row[Any] | None = (await db.execute(query)).one_or_none()

@@ -1,6 +1,7 @@
 """Sessions as the worker protocol reads and writes them."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, exists, literal, select, true, update
@@ -35,6 +36,18 @@ select exists (select 1 from alive) as alive, s.*
   left join sessions s
     on s.org_id = %(org)s and s.id = %(session)s
    and (%(projects)s::text[] is null or s.project_id = any (%(projects)s::text[]))
+"""
+
+
+HELD_SINCE: Final = """
+select 1 from sessions s
+  join workers w on w.id = s.worker_id
+  -- A transfer stays within one registration and host.
+  join workers c on c.id = %(worker)s
+                and c.registration_id = w.registration_id and c.hostname = w.hostname
+ where s.org_id = %(org)s and s.id = %(session)s and s.project_id = %(project)s
+   and s.status in ('claimed', 'running', 'finalizing')
+   and s.claimed_at <= %(claimed_at)s and w.revoked_at is null
 """
 
 
@@ -143,3 +156,20 @@ async def steer(
         .returning(*sessions.c)
     )
     return changed.one()
+
+
+async def is_held(
+    org_id: str, project_id: str, session_id: str, worker_id: str, claimed_at: datetime
+) -> bool:
+    """Whether the claim of a session that this worker made at this instant still lasts.
+
+    It outlives a transfer and a lease that its worker took back, neither of which is a new claim.
+    """
+    values = {
+        "org": org_id,
+        "project": project_id,
+        "session": session_id,
+        "worker": worker_id,
+        "claimed_at": claimed_at,
+    }
+    return bool(await database.hot(HELD_SINCE, values))

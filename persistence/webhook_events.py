@@ -1,13 +1,32 @@
 """Webhook events: the durable inbox between a provider's delivery and what follows from it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import Row, case, func, insert, select, update
+from sqlalchemy import Row, case, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.paging import Page, page
 from persistence.tables import webhook_deliveries, webhook_events
+
+WAITING: Final = ("received", "failed")
+
+# The oldest event that is due, that nobody holds, and before which nothing of its line waits. An
+# event that somebody works on is held and still waits, so its line stands still meanwhile.
+NEXT_DUE: Final = text("""
+select e.* from webhook_events e
+ where e.status in ('received', 'failed') and e.next_try_at <= now()
+   and (e.line = '' or not exists (
+     select 1 from webhook_events b
+      where b.provider = e.provider and b.verified_by = e.verified_by and b.line = e.line
+        and b.position < e.position and b.status in ('received', 'failed')))
+ order by e.position
+ limit 1
+   for update of e skip locked
+""")
+
+SHOWN: Final = tuple(column for column in webhook_events.c if column.key != "body")
 
 
 async def is_new(
@@ -45,19 +64,8 @@ async def store(db: AsyncConnection, values: Mapping[str, Any]) -> None:
 
 
 async def next_due(db: AsyncConnection) -> Row[Any] | None:
-    """Hold the oldest event that is due and that no other process holds; None when all is done."""
-    return (
-        await db.execute(
-            select(webhook_events)
-            .where(
-                webhook_events.c.status == "received",
-                webhook_events.c.next_try_at <= func.now(),
-            )
-            .order_by(webhook_events.c.next_try_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-    ).one_or_none()
+    """Hold the next event to work on; None when there is nothing that one may work on now."""
+    return (await db.execute(NEXT_DUE)).one_or_none()
 
 
 async def settle(
@@ -77,16 +85,80 @@ async def settle(
     )
 
 
-async def put_off(db: AsyncConnection, event_id: str, most_tries: int, outcome: str) -> None:
-    """Try an event again later, each time after twice as long; `dead` after `most_tries`."""
+async def put_off(
+    db: AsyncConnection, event_id: str, most_tries: int, outcome: str, org_id: str | None
+) -> None:
+    """Try an event again later, each time after about twice as long; `dead` after `most_tries`.
+
+    By chance between once and one and a half times the pause, so that what failed together is not
+    tried again together.
+    """
     tries = webhook_events.c.attempts + 1
+    pause = func.power(2, tries) * (1 + func.random() / 2)
     await db.execute(
         update(webhook_events)
         .where(webhook_events.c.id == event_id)
         .values(
             attempts=tries,
             outcome=outcome,
-            status=case((tries >= most_tries, "dead"), else_="received"),
-            next_try_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, func.power(2, tries)),
+            org_id=func.coalesce(org_id, webhook_events.c.org_id),
+            status=case((tries >= most_tries, "dead"), else_="failed"),
+            done_at=case((tries >= most_tries, func.now())),
+            next_try_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, pause),
         )
     )
+
+
+async def list_page(
+    db: AsyncConnection,
+    org_id: str | None,
+    status: str | None,
+    provider: str | None,
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    """A page of one organization's events, or of everybody's when `org_id` is None."""
+    query = select(*SHOWN)
+    if org_id is not None:
+        query = query.where(webhook_events.c.org_id == org_id)
+    if status == "processing":
+        query = query.where(webhook_events.c.status.in_(WAITING))
+    elif status is not None:
+        query = query.where(webhook_events.c.status == status)
+    if provider is not None:
+        query = query.where(webhook_events.c.provider == provider)
+    return await page(db, query, webhook_events.c.received_at, webhook_events.c.id, limit, cursor)
+
+
+async def held(db: AsyncConnection, event_ids: Sequence[str]) -> set[str]:
+    """Which of these waiting events somebody works on now: those whose row is locked."""
+    free = await db.scalars(
+        select(webhook_events.c.id)
+        .where(webhook_events.c.id.in_(event_ids), webhook_events.c.status.in_(WAITING))
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return set(event_ids) - set(free)
+
+
+async def find(db: AsyncConnection, org_id: str | None, event_id: str) -> Row[Any] | None:
+    """One event with its body; of any organization, or none, when `org_id` is None."""
+    query = select(webhook_events).where(webhook_events.c.id == event_id)
+    if org_id is not None:
+        query = query.where(webhook_events.c.org_id == org_id)
+    return (await db.execute(query)).one_or_none()
+
+
+async def replay(db: AsyncConnection, org_id: str | None, event_id: str) -> Row[Any] | None:
+    """Put an event that failed, died or was parked back to the front of its line; else None."""
+    query = update(webhook_events).where(
+        webhook_events.c.id == event_id, webhook_events.c.status.in_(("failed", "dead", "parked"))
+    )
+    if org_id is not None:
+        query = query.where(webhook_events.c.org_id == org_id)
+    return (
+        await db.execute(
+            query.values(
+                status="received", attempts=0, next_try_at=func.now(), done_at=None, outcome=None
+            ).returning(*SHOWN)
+        )
+    ).one_or_none()

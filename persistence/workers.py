@@ -34,7 +34,7 @@ with beat as (
   from (select count(*) from sessions s where s.slot_worker_id = %(worker)s) held
   where w.id = %(worker)s and w.org_id = %(org)s and w.registration_id = %(registration)s
     and w.revoked_at is null
-  returning w.id, w.org_id, w.project_id
+  returning w.id, w.org_id, w.project_id, w.host_id, w.retired_at
 )
 select
   now() as server_time,
@@ -44,8 +44,14 @@ select
      limit {COUNTED_AT_MOST}) waiting) as waiting,
   exists (select 1 from sessions l where l.lost_by_worker_id = beat.id) as has_lost,
   exists (select 1 from sessions e where e.slot_worker_id = beat.id and e.status = 'stopped')
-    as has_stopped
-from beat
+    as has_stopped,
+  beat.host_id,
+  beat.retired_at is not null as is_retired,
+  exists (select 1 from mutations m
+           where m.host_id = beat.host_id and m.status in ('pending', 'delivered'))
+    as has_mutations,
+  h.status as host_status, h.recommended_action, h.candidate_pool_ids
+from beat left join worker_hosts h on h.id = beat.host_id
 """
 
 
@@ -89,7 +95,8 @@ async def beat(
     """Store a heartbeat in one round trip; None when there is no such living worker.
 
     The row has `server_time`, `waiting` (counted up to 1,000), `has_lost` (a session lost by this
-    worker still waits) and `has_stopped` (a stopped session still takes up its capacity).
+    worker still waits), `has_stopped` (a stopped session still takes up its capacity), and of its
+    host the id, the status, and in `has_mutations` whether any is not settled.
     """
     rows = await database.hot(
         BEAT,

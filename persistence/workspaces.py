@@ -1,14 +1,20 @@
 """Which provider's workspace belongs to which project."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
-from sqlalchemy import Row, delete, exists, insert, select
+from sqlalchemy import Interval, Row, cast, delete, exists, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict, NotFound
 from persistence.paging import Page, page
-from persistence.tables import org_webhook_secrets, workspace_mappings
+from persistence.tables import (
+    opened_repositories,
+    org_webhook_secrets,
+    projects,
+    workspace_mappings,
+)
 
 
 async def create(
@@ -82,36 +88,84 @@ async def has_own_secret(db: AsyncConnection, org_id: str, provider: str) -> boo
     return bool(found)
 
 
-async def own_secrets(db: AsyncConnection, provider: str, workspace_id: str) -> list[Row[Any]]:
-    """(org_id, secret_encrypted) of the organizations that map the workspace for themselves."""
+async def own_secrets(
+    db: AsyncConnection, provider: str, claimed: Sequence[str], place: str | None
+) -> list[Row[Any]]:
+    """(org_id, secret_encrypted) of the organizations that map such a workspace for themselves, or
+    have a project in the repository at `place` (`host/owner/name`)."""
+    secrets = org_webhook_secrets.c
+    mapped = exists().where(
+        workspace_mappings.c.org_id == secrets.org_id,
+        workspace_mappings.c.provider.in_(_mapped_as(provider)),
+        workspace_mappings.c.workspace_id.in_(claimed),
+    )
+    named = exists().where(
+        projects.c.org_id == secrets.org_id, projects.c.repository_places.contains([place])
+    )
     return list(
         await db.execute(
-            select(org_webhook_secrets.c.org_id, org_webhook_secrets.c.secret_encrypted)
-            .join(
-                workspace_mappings,
-                (workspace_mappings.c.org_id == org_webhook_secrets.c.org_id)
-                & (workspace_mappings.c.provider == org_webhook_secrets.c.provider),
-            )
-            .where(
-                org_webhook_secrets.c.provider == provider,
-                workspace_mappings.c.workspace_id == workspace_id,
+            select(secrets.org_id, secrets.secret_encrypted).where(
+                secrets.provider == provider, or_(mapped, named) if place else mapped
             )
         )
     )
 
 
+PROVED_FOR: Final = "30 days"
+"""How long a connection's last token for a repository says that its events may be seen."""
+
+
+async def projects_in(
+    db: AsyncConnection, org_id: str, place: str, *, at_most: int = 2
+) -> list[Row[Any]]:
+    """(org_id, project_id) of an organization's projects in the repository at `place`."""
+    return list(
+        await db.execute(
+            select(projects.c.org_id, projects.c.id.label("project_id"))
+            .where(projects.c.org_id == org_id, projects.c.repository_places.contains([place]))
+            .limit(at_most)
+        )
+    )
+
+
+async def projects_that_open(
+    db: AsyncConnection, provider: str, place: str, *, at_most: int = 2
+) -> list[Row[Any]]:
+    """(org_id, project_id) of projects in the repository at `place` to whose organization GitHub
+    has opened it, those with a secret of their own for the provider left out."""
+    opened, secrets = opened_repositories.c, org_webhook_secrets.c
+    return list(
+        await db.execute(
+            select(projects.c.org_id, projects.c.id.label("project_id"))
+            .where(
+                projects.c.repository_places.contains([place]),
+                exists().where(
+                    opened.org_id == projects.c.org_id,
+                    opened.place == place,
+                    opened.opened_at > func.now() - cast(PROVED_FOR, Interval),
+                ),
+                ~exists().where(secrets.org_id == projects.c.org_id, secrets.provider == provider),
+            )
+            .limit(at_most)
+        )
+    )
+
+
 async def owner(
-    db: AsyncConnection, provider: str, workspace_id: str, verified_by: str
+    db: AsyncConnection, provider: str, claimed: Sequence[str], verified_by: str
 ) -> Row[Any] | None:
     """The mapping an event falls under, by the secret that verified it; None when unmapped.
 
-    An organization's own secret reaches its own mappings and nothing else. The server's secret
-    (`verified_by` empty) reaches shared mappings, but never an organization that has a secret of
-    its own for the provider.
+    Of several workspaces that an event names, the first that is mapped decides. An organization's
+    own secret reaches its own mappings and nothing else. The server's secret (`verified_by` empty)
+    reaches shared mappings, but never an organization that has a secret of its own for the
+    provider.
     """
+    if not claimed:
+        return None
+    names = _mapped_as(provider)
     query = select(workspace_mappings).where(
-        workspace_mappings.c.provider == provider,
-        workspace_mappings.c.workspace_id == workspace_id,
+        workspace_mappings.c.provider.in_(names), workspace_mappings.c.workspace_id.in_(claimed)
     )
     if verified_by:
         query = query.where(workspace_mappings.c.org_id == verified_by)
@@ -123,4 +177,13 @@ async def owner(
                 org_webhook_secrets.c.provider == provider,
             ),
         )
-    return (await db.execute(query)).one_or_none()
+    return min(
+        await db.execute(query),
+        key=lambda row: (claimed.index(row.workspace_id), names.index(row.provider)),
+        default=None,
+    )
+
+
+def _mapped_as(provider: str) -> tuple[str, ...]:
+    """The providers whose mappings hold for an event: GitHub Actions' events are GitHub's too."""
+    return (provider, "github") if provider == "github-actions" else (provider,)

@@ -61,6 +61,9 @@ MAKERS: Final[Mapping[str, tuple[str, str]]] = {
 """operationId -> the path parameter that what it makes goes by, and where the answer tells it.
 Whatever is not named here is made by somebody else, and left alone."""
 
+STREAMED: Final = {"id", "sessionId"}
+"""Parameters that name what a stream of events is about."""
+LONGEST_WAIT_SECONDS: Final = 25
 NOWHERE: Final = "f" * 16
 """An id that names nothing, and that the pattern of every id allows."""
 
@@ -257,6 +260,22 @@ def _methods(server: Server, path: str, operations: list[Operation], report: Rep
 # --- the made-up requests ---
 
 
+def _is_stream(operation: Operation) -> bool:
+    """Whether the answer goes on for as long as the thing that it is about."""
+    return any(
+        "text/event-stream" in response.get("content", {})
+        for response in operation.raw["responses"].values()
+    )
+
+
+def _is_long(wait: Any) -> bool:
+    """Whether a wait fits the contract, so that the server would take it."""
+    try:
+        return 0 < float(wait) <= LONGEST_WAIT_SECONDS
+    except (TypeError, ValueError):
+        return False
+
+
 class Guard:
     """Sees to it that made-up requests harm nothing that this run did not make."""
 
@@ -267,13 +286,21 @@ class Guard:
         self.removed = Counter[str]()
 
     def steer(self, operation: Operation, case: Case) -> None:
-        """Lead a request away from things of others."""
+        """Lead a request away from things of others, and from answers that have no end."""
+        if _is_stream(operation):
+            for given in (case.path_parameters, case.query):
+                given.update({name: NOWHERE for name in given if name in STREAMED})
+        if case.query and _is_long(case.query.get("waitSeconds")):
+            case.query["waitSeconds"] = 0
         body: dict[str, Any] = case.body if isinstance(case.body, dict) else {}
         # Not the operation's method: some cases try one that the contract does not have.
         if case.method not in SAFE or operation.id in CLAIMS:
             self._steer_path(operation, case)
             if isinstance(body.get("workerId"), str):
                 body["workerId"] = self._own("id", body["workerId"])
+        # A machine does what it is told: nobody's is told anything.
+        if isinstance(body.get("workerHostId"), str):
+            body["workerHostId"] = NOWHERE
         # A machine that registers anew retires its older worker, and a workspace that is mapped
         # sends its events: neither may be one that exists.
         for member in ("machineId", "workspaceId"):

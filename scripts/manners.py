@@ -11,7 +11,13 @@ from scripts.permissions import LINE
 LONGEST_SUMMARY: Final = 60
 """The summary is the title of a page and a line of a menu."""
 
-CLOSED_REQUESTS: Final = frozenset({"#/components/schemas/OrgSettingsChange"})
+CLOSED_REQUESTS: Final = frozenset(
+    {
+        "#/components/schemas/ConnectionChange",
+        "#/components/schemas/OrgSettingsChange",
+        "#/components/schemas/ProjectSettingsChange",
+    }
+)
 """Requests that refuse unknown members, which others must let pass so that no client breaks.
 
 A mistyped setting must not be ignored: the answer would be 200 and nothing would have changed.

@@ -4,17 +4,23 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.principal import Principal
 from persistence import audit, database, issues, sessions
 
 FOLLOW_UP_PRIORITY = 2
 
 
-async def enqueue(db: AsyncConnection, values: dict[str, Any]) -> str:
+async def enqueue(
+    db: AsyncConnection, values: dict[str, Any], actor: Principal | None = None
+) -> str:
     """Store a new session and queue it, or park it; returns `queued`, `parked` or `known`.
 
     One entry per work type is parked for an issue: a later one replaces it.
     """
     org_id, session_id, issue_id = values["org_id"], values["id"], values.get("issue_id", "")
+    # Two requests for an issue at once would not see what the other one parks.
+    if issue_id:
+        await issues.take_turn(db, org_id, issue_id)
     if not await sessions.add(db, {**values, "waits_for": issues.ISSUE}):
         return "known"
     became = await release(db, org_id, session_id, issue_id)
@@ -32,12 +38,12 @@ async def enqueue(db: AsyncConnection, values: dict[str, Any]) -> str:
                 },
             )
             await audit.append(
-                db, org_id, None, "session.stopped", ("session", older.id), {"by": session_id}
+                db, org_id, actor, "session.stopped", ("session", older.id), {"by": session_id}
             )
     await audit.append(
         db,
         org_id,
-        None,
+        actor,
         f"session.{became}",
         ("session", session_id),
         {"workType": values["work_type"], "correlationId": values.get("correlation_id")},

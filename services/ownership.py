@@ -30,13 +30,14 @@ async def hold(
     session = await sessions.lock(db, user, session_id, acting)
     if session is None or not session.may_act:
         raise await _why_not(user, acting, found=session is not None)
+    # A lost session still has the epoch under which it was lost: the one its last owner knows.
+    if lease_epoch is not None and session.lease_epoch != lease_epoch:
+        raise Forbidden(OWNED_BY_ANOTHER)
     if session.status == "pending":
         if session.lost_by_worker_id is None or acting not in {None, session.lost_by_worker_id}:
             raise Forbidden(OWNED_BY_ANOTHER)
         return await _take_back(db, session, session.lost_by_worker_id)
     if acting is not None and session.worker_id != acting:
-        raise Forbidden(OWNED_BY_ANOTHER)
-    if lease_epoch is not None and session.lease_epoch != lease_epoch:
         raise Forbidden(OWNED_BY_ANOTHER)
     return session
 

@@ -1,13 +1,16 @@
 """A session's activities as one reading and as a stream show them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import orjson
 
 from domain.principal import Principal
 from domain.times import iso
 from persistence import session_activities
+from persistence.ephemeral import session_news
 from persistence.session_activities import Feed, Size
+from services.session_watch import Kind, Watcher
 
 
 async def read(
@@ -44,3 +47,17 @@ def shown(row: Any) -> dict[str, Any]:
             name: posted[name] for name in ("contextKey", "contextValue") if name in posted
         }
     return activity
+
+
+async def _changed(watchers: Sequence[Watcher]) -> list[Watcher]:
+    """Those whose session has another number of activities, or status, than they have seen."""
+    keys = list({watcher.key for watcher in watchers})
+    now = {
+        (row.org_id, row.id): (row.activity_count, row.status)
+        for row in await session_activities.standing(keys)
+    }
+    return [each for each in watchers if now.get(each.key, each.seen) != each.seen]
+
+
+ACTIVITIES: Final = Kind(session_news.channel, _changed)
+"""A session's activities and status; a watcher has seen (number of activities, status)."""

@@ -1,133 +1,58 @@
 """Notices what becomes new in the sessions that the streams of this process show.
 
-A nudge over Redis tells of an activity at once. A look at all watched sessions together, once a
-second, finds what no nudge told of, whoever changed it, with Redis or without. Both serve every
-stream of the process, and without a stream there is neither.
+A nudge over Redis tells of it at once. A look at all watched sessions together, once a second,
+finds what no nudge told of, whoever changed it, with Redis or without. Both serve every stream of
+the process, and without a stream there is neither.
 """
 
-import asyncio
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-from domain.errors import Unavailable
-from persistence import session_activities
-from persistence.ephemeral import session_news
-from services import tasks
-
-LOOK_SECONDS: Final = 1.0
-LAST_WORD_SECONDS: Final = 0.5
-"""How long a stream that is to end may take over its last bytes."""
-
-_log = logging.getLogger(__name__)
+from services import watching
 
 
-class Watcher:
-    """One stream's interest in one session, and what the stream has shown of it."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What streams show of a session: the channel that tells of it, and the look that finds, among
+    some watchers, those for which there is something new."""
 
-    def __init__(self, org_id: str, session_id: str) -> None:
+    channel: Callable[[str, str], str]
+    changed: "Callable[[Sequence[Watcher]], Awaitable[Iterable[Watcher]]]"
+
+
+class Watcher(watching.Watcher):
+    """One stream's interest in one session. `seen` is what the stream has shown of it, in the words
+    of its kind."""
+
+    def __init__(self, kind: Kind, org_id: str, session_id: str) -> None:
+        super().__init__()
+        self.kind = kind
         self.key = (org_id, session_id)
-        self.shown = 0
-        self.status = ""
-        self._news = asyncio.Event()
-
-    async def wait(self, at_most_seconds: float) -> bool:
-        """Whether there may be news, at the next news or when the time has passed."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(at_most_seconds):
-                await self._news.wait()
-        there_are = self._news.is_set()
-        self._news.clear()
-        return there_are
-
-    def wake(self) -> None:
-        """Say that there may be news."""
-        self._news.set()
+        self.seen: Any = None
 
 
-class Watch:
+class Watch(watching.Watch[Watcher]):
     """All watchers of one process."""
 
-    def __init__(self) -> None:
-        self.ending = False
-        # Done when streams that are to end have had time for it.
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers: dict[str, set[Watcher]] = {}
-        self._ear = session_news.Ear(self._heard)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._resting: asyncio.Task[None] | None = None
-
     @contextmanager
-    def watching(self, org_id: str, session_id: str) -> Iterator[Watcher]:
+    def watching(self, kind: Kind, org_id: str, session_id: str) -> Iterator[Watcher]:
         """Watch a session while the block runs."""
-        watcher = Watcher(org_id, session_id)
-        name = session_news.channel(org_id, session_id)
-        self._watchers.setdefault(name, set()).add(watcher)
-        self._ear.wanted.add(name)
-        if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._ear.listen()),
-                asyncio.create_task(self._look()),
-            ]
-        try:
+        name = kind.channel(org_id, session_id)
+        with self.attending(name, Watcher(kind, org_id, session_id)) as watcher:
             yield watcher
-        finally:
-            self._watchers[name].discard(watcher)
-            if not self._watchers[name]:
-                del self._watchers[name]
-                self._ear.wanted.discard(name)
-            if not self._watchers:
-                self._rest()
 
-    def end(self) -> None:
-        """Let every stream end: at once where it can, cut off where its client does not read."""
-        if not self.ending:
-            self.ending = True
-            for watcher in self._all():
-                watcher.wake()
-            asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, self._cut)
+    async def look(self) -> None:
+        """Wake the watchers of every session that is not as its stream has shown it."""
+        by_kind: dict[Kind, list[Watcher]] = {}
+        for watcher in self.everyone():
+            by_kind.setdefault(watcher.kind, []).append(watcher)
+        for kind, watchers in by_kind.items():
+            await self.carefully(self._look_at(kind, watchers))
 
-    async def close(self) -> None:
-        """End, and wait until nothing of it runs."""
-        self.ending = True
-        self._cut()
-        self._rest()
-        if self._resting is not None:
-            await self._resting
-
-    def _cut(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def _rest(self) -> None:
-        if self._tasks:
-            running, self._tasks = self._tasks, []
-            self._resting = asyncio.create_task(tasks.end(*running))
-
-    def _all(self) -> list[Watcher]:
-        return [watcher for watchers in self._watchers.values() for watcher in watchers]
-
-    def _heard(self, name: str) -> None:
-        for watcher in self._watchers.get(name, ()):
-            watcher.wake()
-
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self._compare()
-            except Unavailable:
-                continue
-            except Exception:
-                _log.exception("the look at watched sessions failed; it is taken again")
-
-    async def _compare(self) -> None:
-        keys = [next(iter(watchers)).key for watchers in self._watchers.values()]
-        for row in await session_activities.standing(keys):
-            for watcher in self._watchers.get(session_news.channel(row.org_id, row.id), ()):
-                if (watcher.shown, watcher.status) != (row.activity_count, row.status):
-                    watcher.wake()
+    async def _look_at(self, kind: Kind, watchers: Sequence[Watcher]) -> None:
+        watching.wake(await kind.changed(watchers))
 
 
 _watch: Watch | None = None

@@ -8,19 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Conflict
 from domain.ids import new_id
+from domain.interviews import SESSION
 from domain.principal import Principal
 from domain.session_states import ENDED, HELD
-from persistence import audit, database, inbox, prompts, sessions
+from persistence import audit, database, inbox, interviews, prompts, sessions
 from services import tracker
 from services.dispatch import FOLLOW_UP_PRIORITY, release
 
 
 @dataclass(frozen=True, slots=True)
 class Prompted:
-    """What a prompt did: its id, and the session as it is now."""
+    """What a prompt did: its id, the session as it is now, and the turn of an interview that is to
+    answer it."""
 
     prompt_id: str
     session: Any
+    turn_id: str | None = None
 
 
 async def prompt(
@@ -44,26 +47,30 @@ async def prompt(
         if known is not None:
             if known.prompt_hash != digest:
                 raise Conflict("The idempotencyKey was used for another prompt")
-            return Prompted(known.id, session)
+            return Prompted(known.id, session, known.turn_id)
     prompt_id = new_id("prm")
-    await prompts.add(db, session.org_id, session.id, prompt_id, idempotency_key, digest)
+    turn_id = None
+    if session.status not in ENDED and session.id.startswith(SESSION):
+        turn_id = await interviews.send_turn(db, session.org_id, session.id)
+    await prompts.add(db, session.org_id, session.id, prompt_id, idempotency_key, digest, turn_id)
     await audit.append(
         db, session.org_id, actor, "session.prompted", ("session", session.id), {"id": prompt_id}
     )
     if session.status in ENDED:
         return Prompted(prompt_id, await _queue_again(db, session, text, actor))
-    await inbox.put(db, session.org_id, session.id, "directive", text, author)
+    await inbox.put(db, session.org_id, session.id, "directive", text, author, turn_id)
     if session.waits_for == "person":  # who asks has seen why it waits
         session = await sessions.steer(
             db, session.org_id, session.id, {"waits_for": None, "nacks": 0}
         )
-    return Prompted(prompt_id, session)
+    return Prompted(prompt_id, session, turn_id)
 
 
 async def _queue_again(
     db: AsyncConnection, session: Any, text: str, actor: Principal | None
 ) -> Any:
     work = {**session.work, "prompt": text}
+    await inbox.withdraw_stops(db, session.org_id, session.id)
     await sessions.steer(
         db,
         session.org_id,
@@ -116,6 +123,7 @@ async def stop(db: AsyncConnection, session: Any, *, actor: Principal | None) ->
             "lost_by_worker_id": None,
             "lost_status": None,
             "lost_at": None,
+            "recovery_packet_id": None,
         },
     )
     await audit.append(

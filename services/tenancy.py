@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from domain.errors import NotFound
+from domain.errors import Invalid, NotFound
 from domain.principal import Principal
 from persistence import database, organizations, projects
 
@@ -24,6 +24,19 @@ async def only_project(
     if found is None:
         raise NotFound("Project not found")
     return frozenset({found.id})
+
+
+async def one_project(db: Any, user: Principal, named: str | None, *, by_slug: bool = True) -> str:
+    """The project that new work or a new worker belongs to: the one named, or the key's only one.
+
+    Raises `Invalid` when neither says which, and `NotFound` when it is not visible.
+    """
+    if named is None and user.projects is not None and len(user.projects) == 1:
+        return next(iter(user.projects))
+    if named is None:
+        raise Invalid("projectId: this credential may see several projects; name one")
+    (project_id,) = await only_project(db, user, named, by_slug=by_slug)
+    return project_id
 
 
 async def visible_projects(

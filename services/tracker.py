@@ -10,24 +10,25 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-import settings
-from domain import tracker_messages
+from domain import interviews, tracker_messages
 from persistence import outbox
+from services.linear_access import has_credential
 
 NO_CREDENTIAL: Final = "no Linear credential is configured for the organization"
 NOT_BOUND: Final = "the session is not bound to Linear"
 NO_ISSUE: Final = "the session has no issue"
 
 
-def has_credential(org_id: str) -> bool:
-    """Whether the server may write to an organization's tracker."""
-    now = settings.current()
-    return now.linear_api_key is not None and now.linear_api_key_org == org_id
+async def tells(org_id: str, session_id: str) -> bool:
+    """Whether the tracker may be told of a session, now or once a worker has bound it."""
+    return not session_id.startswith(interviews.SESSION) and await has_credential(org_id)
 
 
-def not_sent_because(org_id: str, session_id: str, provider_session_id: str | None) -> str | None:
+async def not_sent_because(
+    org_id: str, session_id: str, provider_session_id: str | None
+) -> str | None:
     """Why the tracker is not told of a session, in words for people; None when it is told."""
-    if not has_credential(org_id):
+    if not await has_credential(org_id):
         return NO_CREDENTIAL
     if tracker_messages.agent_session_of(session_id, provider_session_id) is None:
         return NOT_BOUND
@@ -36,7 +37,7 @@ def not_sent_because(org_id: str, session_id: str, provider_session_id: str | No
 
 async def say(db: AsyncConnection, session: Any, content: dict[str, Any]) -> str | None:
     """Add an activity to the agent session; returns why not, or None when it is accepted."""
-    reason = _reason(session)
+    reason = await _reason(session)
     if reason is None:
         await outbox.add(db, session.org_id, session.id, "activity", {"content": content})
     return reason
@@ -50,7 +51,7 @@ async def think(db: AsyncConnection, session: Any, text: str) -> str | None:
 async def acknowledge(db: AsyncConnection, org_id: str, session_id: str, became: str) -> None:
     """Tell the agent session that its work is `queued` or `parked`: Linear wants a sign of life
     within ten seconds. The session was made in this transaction."""
-    if not_sent_because(org_id, session_id, None) is None:
+    if await not_sent_because(org_id, session_id, None) is None:
         content = tracker_messages.received(became)
         await outbox.add(db, org_id, session_id, "activity", {"content": content})
 
@@ -70,9 +71,9 @@ class Posted:
     reason: str | None = None
 
 
-def completion(session: Any, summary: str, plan_items: Sequence[Any] | None) -> Posted:
+async def completion(session: Any, summary: str, plan_items: Sequence[Any] | None) -> Posted:
     """What `comment` does with a completion; asking again, for a repeat, answers the same."""
-    reason = _reason(session) or (None if session.issue_id else NO_ISSUE)
+    reason = await _reason(session) or (None if session.issue_id else NO_ISSUE)
     if reason is not None:
         return Posted(0, reason=reason)
     parts, left = tracker_messages.comments(tracker_messages.completion(summary, plan_items))
@@ -84,7 +85,7 @@ async def comment(
     db: AsyncConnection, session: Any, summary: str, plan_items: Sequence[Any] | None
 ) -> None:
     """Comment on the session's issue, in as many parts as it takes."""
-    if not completion(session, summary, plan_items).count:
+    if not (await completion(session, summary, plan_items)).count:
         return
     parts, _ = tracker_messages.comments(tracker_messages.completion(summary, plan_items))
     for part in parts:
@@ -97,7 +98,7 @@ async def show_urls(
     db: AsyncConnection, session: Any, external_urls: list[dict[str, str]]
 ) -> str | None:
     """Replace the links of the agent session; returns why not, or None."""
-    reason = _reason(session)
+    reason = await _reason(session)
     if reason is None:
         await outbox.add(
             db, session.org_id, session.id, "external_urls", {"externalUrls": external_urls}
@@ -105,9 +106,9 @@ async def show_urls(
     return reason
 
 
-def no_issue_because(session: Any, context: dict[str, Any]) -> str | None:
+async def no_issue_because(session: Any, context: dict[str, Any]) -> str | None:
     """Why `report_tool_error` opens no issue; None when it does."""
-    return _reason(session) or (None if _beside(session, context) else NO_ISSUE)
+    return await _reason(session) or (None if _beside(session, context) else NO_ISSUE)
 
 
 def _beside(session: Any, context: dict[str, Any]) -> str:
@@ -122,7 +123,7 @@ async def report_tool_error(
     context: dict[str, Any],
 ) -> None:
     """Open an issue about a broken tool in the team of the session's, or of the one named."""
-    if no_issue_because(session, context) is None:
+    if await no_issue_because(session, context) is None:
         title, description = tracker_messages.tool_error(
             tool_name,
             error_message,
@@ -147,5 +148,5 @@ async def report_tool_error(
         )
 
 
-def _reason(session: Any) -> str | None:
-    return not_sent_because(session.org_id, session.id, session.provider_session_id)
+async def _reason(session: Any) -> str | None:
+    return await not_sent_because(session.org_id, session.id, session.provider_session_id)

@@ -12,6 +12,7 @@ from supervisor.state_folder import StateFolder
 FILE: Final = "credentials"
 
 MASTER: Final = "RENSEI_MASTER_KEY"
+PREVIOUS: Final = "RENSEI_MASTER_KEY_PREVIOUS"
 SYSTEM: Final = "RENSEI_SYSTEM_KEY"
 ORG: Final = "RENSEI_ORG_KEY"
 WORKER: Final = "RENSEI_WORKER_KEY"
@@ -61,8 +62,9 @@ def of_embedded(folder: StateFolder, settings: Settings, *, has_data: bool) -> C
     org_keys = dict.fromkeys(
         key for key in (values[ORG], _plain(settings.bootstrap_key)) if key is not None
     )
+    used = values | given
     return Credentials(
-        {name: given.get(name, values[name]) for name in (MASTER, SYSTEM, LINEAR)},
+        {name: used[name] for name in (MASTER, PREVIOUS, SYSTEM, LINEAR) if name in used},
         tuple(org_keys),
         values[WORKER],
     )
@@ -84,7 +86,10 @@ def _given(settings: Settings) -> dict[str, str]:
         SYSTEM: settings.system_key,
         LINEAR: settings.webhook_secret_linear,
     }
-    return {name: secret.value for name, secret in secrets_by_name.items() if secret is not None}
+    given = {name: secret.value for name, secret in secrets_by_name.items() if secret is not None}
+    if settings.previous_master_keys:
+        given[PREVIOUS] = ",".join(each.value for each in settings.previous_master_keys)
+    return given
 
 
 def _plain(secret: Secret | None) -> str | None:

@@ -17,11 +17,15 @@ PAUSE_SECONDS: Final = 0.5
 
 
 def main() -> None:
-    """Migrate as the owner; make the demo rows when keys for them were handed over."""
+    """Migrate as the owner and bring what is sealed under the present master key; make the demo
+    rows when keys for them were handed over."""
     owner_url = os.environ[DATABASE]
     from persistence import migrations
+    from settings import Settings
+    from supervisor import rewrap
 
     when_there(lambda: migrations.upgrade(owner_url))
+    rewrap.rewrap(owner_url, Settings.from_environment())
     if DEMO_WORKER_KEY in os.environ:
         from persistence import demo
 

@@ -64,7 +64,8 @@ async def judge(response: httpx.Response) -> None:
         return
     if response.status_code >= 400:
         body = response.json()
-        assert set(body) <= {"error", "message", "error_description"}, body
+        own = {"cancelled", "reason"} if body.get("cancelled") is False else set()
+        assert set(body) <= {"error", "message", "error_description"} | own, body
         assert isinstance(body["error"], str), body
         assert body["error"], body
         assert "Traceback" not in response.text

@@ -11,13 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from joserfc.jwk import RSAKey
 
 import settings
 from persistence import database, migrations
 from supervisor.stores import Stores
 from tests.client import Client
 from tests.factories import Maker
-from tests.outbound.servers import FakeLinear, running
+from tests.outbound.servers import FakeGitHub, FakeLinear, running
+from tests.streams import on_a_socket
 
 SYSTEM_KEY = "rsk_system_" + "5" * 64
 LINEAR_SECRET = "lin_wh_secret_of_the_tests"
@@ -76,6 +78,13 @@ async def application(given: settings.Settings) -> AsyncIterator[Any]:
 
 
 @pytest.fixture(scope="session")
+async def address(application: Any) -> AsyncIterator[str]:
+    """The application behind a real server: what streams promise cannot be seen without one."""
+    async with on_a_socket(application) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 async def owner(stores: Stores) -> AsyncIterator[Any]:
     """A connection as the owner, for facts that no operation shows."""
     import psycopg
@@ -123,6 +132,14 @@ async def make(application: Any, owner: Any) -> AsyncIterator[Maker]:
 
 
 @pytest.fixture
+async def tracker(make: Maker, anonymous: Client, run_job: Any) -> Any:
+    """A workspace of Linear that is mapped to this test's project."""
+    from tests.tracker import Tracker
+
+    return await Tracker(make, anonymous, run_job).begin()
+
+
+@pytest.fixture
 async def linear(given: settings.Settings, make: Maker) -> AsyncIterator[FakeLinear]:
     """Linear, played on loopback, and a credential for this test's organization."""
     async with running(FakeLinear()) as fake:
@@ -134,6 +151,23 @@ async def linear(given: settings.Settings, make: Maker) -> AsyncIterator[FakeLin
                 linear_api_url=fake.url,
                 allowed_private_hosts=(fake.host,),
             )
+        )
+        yield fake
+        settings.use(given)
+
+
+@pytest.fixture(scope="session")
+def app_key() -> RSAKey:
+    """The private key of a GitHub App."""
+    return RSAKey.generate_key(2048)
+
+
+@pytest.fixture
+async def github(given: settings.Settings, app_key: RSAKey) -> AsyncIterator[FakeGitHub]:
+    """GitHub, played on loopback."""
+    async with running(FakeGitHub(app_key)) as fake:
+        settings.use(
+            replace(given, github_api_url=fake.url, allowed_private_hosts=(fake.host,)),
         )
         yield fake
         settings.use(given)

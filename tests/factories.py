@@ -8,7 +8,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tests.client import Client
+from auth import tokens
+from tests.client import BASE_URL, Client
 
 _numbers = itertools.count(1)
 
@@ -96,6 +97,24 @@ class Maker:
         said = answer.json()
         return Made(said["workerId"], said, self.client(said["runtimeToken"]))
 
+    async def connection(self, provider: str = "linear", **body: Any) -> str:
+        """The id of a new connection of the organization."""
+        answer = await self.org.post(
+            f"/api/org/{self.org_id}/connections",
+            json={"provider": provider, "name": provider, **body},
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["connection"]["id"])
+
+    async def settings_of_project(self, project_id: str | None = None, **body: Any) -> None:
+        """Change the settings of a project, whatever they are now."""
+        answer = await self.org.patch(
+            f"/api/org/{self.org_id}/projects/{project_id or self.project_id}/settings",
+            json=body,
+            headers={"If-Match": "*"},
+        )
+        assert answer.status_code == 200, answer.text
+
     async def session(self, project_id: str | None = None, **columns: Any) -> str:
         """The id of a session in the queue; `columns` are those of the table."""
         number = next(_numbers)
@@ -119,10 +138,127 @@ class Maker:
 
     async def claimed(self, worker: Made, **columns: Any) -> str:
         """The id of a session that this worker has just claimed."""
+        return (await self.claimed_with_token(worker, **columns))[0]
+
+    async def claimed_with_token(self, worker: Made, **columns: Any) -> tuple[str, str]:
+        """A session that this worker has just claimed, and the MCP token of its agent."""
         session_id = await self.session(priority=1, **columns)
         answer = await worker.client.get(f"/api/workers/{worker.id}/poll")
-        assert session_id in answer.json()["claimedSessionIds"], answer.text
-        return session_id
+        (work,) = [each for each in answer.json()["work"] if each["sessionId"] == session_id]
+        return session_id, work["mcpAuthToken"]
+
+    async def batch_job(self, project_id: str | None = None, **columns: Any) -> str:
+        """The id of a batch job that waits in its lane; `columns` are those of the table."""
+        values = {
+            "org_id": self.org_id,
+            "id": f"batch:test:{secrets.token_hex(8)}",
+            "project_id": project_id or self.project_id,
+            "work_type": "code-survival-scan",
+            "item": json.dumps({"contractVersion": 1, "prRepo": "acme/billing"}),
+            **columns,
+        }
+        names, places = ", ".join(values), ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into batch_jobs ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"])
+
+    async def claimed_batch_job(self, worker: Made, project_id: str) -> tuple[str, str]:
+        """A batch job that this worker holds, and the token for its result."""
+        job_id = await self.batch_job(
+            project_id, status="claimed", worker_id=worker.id, attempts=1, claimed_at="now"
+        )
+        claims = {
+            "sub": job_id,
+            "org_id": self.org_id,
+            "project_id": project_id,
+            "wkr": worker.id,
+            "att": 1,
+            "scope": ["batch:result"],
+        }
+        return job_id, await tokens.mint(tokens.BATCH, claims, 600)
+
+    async def browser(self, key: str | None = None) -> Client:
+        """The browser of whoever has this key, on the server's own pages."""
+        opened = await self.client(key or self.org_key).post("/api/auth/session")
+        assert opened.status_code == 201, opened.text
+        cookie = f"wos-session={opened.cookies['wos-session']}"
+        return self.client(headers={"Cookie": cookie, "Origin": BASE_URL})
+
+    async def recovery_packet(self, session_id: str, **context: Any) -> dict[str, Any]:
+        """A recovery packet, made by a person."""
+        made = await (await self.browser()).post(
+            f"/api/sessions/{session_id}/recovery-packet", json={"agentId": "agent-1", **context}
+        )
+        assert made.status_code == 201, made.text
+        return dict(made.json())
+
+    async def interview(self, project_id: str | None = None, **body: Any) -> tuple[str, str]:
+        """The id of an interview in the queue, and that of its session."""
+        answer = await self.org.post(
+            "/api/interview",
+            json={
+                "projectId": project_id or self.project_id,
+                "initialPrompt": "Ask me about refunds",
+                "priority": 1,
+                **body,
+            },
+        )
+        assert answer.status_code == 201, answer.text
+        interview = answer.json()["interview"]
+        return str(interview["id"]), str(interview["sessionId"])
+
+    async def end(self, session_id: str, status: str = "completed") -> None:
+        """End a session a minute ago, without anybody's word."""
+        await self.owner.execute(
+            "update sessions set status = %s, finished_at = now() - interval '1 minute'"
+            " where org_id = %s and id = %s",
+            (status, self.org_id, session_id),
+        )
+
+    async def credential(
+        self, kind: str, org_id: str | None = None, place: Any = None, **env: str
+    ) -> dict[str, Any]:
+        """A credential with these variables; `place` has its `projectId` and `envName`."""
+        caller = self.org if org_id is None else self.client(await self.key(org_id))
+        variables = [{"name": name, "value": value} for name, value in env.items()]
+        answer = await caller.put(
+            f"/api/org/{org_id or self.org_id}/credentials",
+            json={"kind": kind, "variables": variables, **(place or {})},
+        )
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["credential"])
+
+    async def empty_queue(self, project_id: str) -> None:
+        """End what earlier tests gave back to the front of a project's queue."""
+        await self.owner.execute(
+            "update sessions set status = 'stopped', finished_at = now(), holds_issue = false"
+            " where org_id = %s and project_id = %s and status = 'pending' and priority < 3",
+            (self.org_id, project_id),
+        )
+
+    async def dead_event(self, **columns: Any) -> str:
+        """The id of a webhook event of the organization that was given up."""
+        values = {
+            "id": f"evt_{secrets.token_hex(8)}",
+            "correlation_id": f"corr_{secrets.token_hex(8)}",
+            "provider": "linear",
+            "verified_by": self.org_id,
+            "event_name": "AgentSessionEvent.created",
+            "type": "linear.agent_session.created",
+            "body": b'{"type":"AgentSessionEvent","action":"created"}',
+            "org_id": self.org_id,
+            "status": "dead",
+            "attempts": 8,
+            "outcome": "RuntimeError",
+            **columns,
+        }
+        names = ", ".join(values)
+        places = ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into webhook_events ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"])
 
     async def stored(self, session_id: str) -> Any:
         """The session's row as it is now."""

@@ -22,6 +22,10 @@ GOOD = {
     "REDIS_URL": ("unix:///run/valkey.sock", "unix:///run/valkey.sock"),
     "RENSEI_BOOTSTRAP_KEY": ("rsk_live_" + "0a" * 32, Secret("rsk_live_" + "0a" * 32)),
     "RENSEI_MASTER_KEY": ("0a" * 32, Secret("0a" * 32)),
+    "RENSEI_MASTER_KEY_PREVIOUS": (
+        "0b" * 32 + ", " + "0c" * 32,
+        (Secret("0b" * 32), Secret("0c" * 32)),
+    ),
     "RENSEI_SYSTEM_KEY": ("x" * 16, Secret("x" * 16)),
     "RENSEI_PUBLIC_URL": ("https://rensei.example/", "https://rensei.example"),
     "RENSEI_TRUSTED_PROXIES": (
@@ -35,12 +39,15 @@ GOOD = {
     "LINEAR_API_KEY": ("lin_api_1", Secret("lin_api_1")),
     "LINEAR_API_KEY_ORG": ("org_demo", "org_demo"),
     "LINEAR_API_URL": ("https://linear.example/graphql", "https://linear.example/graphql"),
+    "GITHUB_API_URL": ("https://ghe.example/api/v3/", "https://ghe.example/api/v3"),
     "RENSEI_ALLOWED_PRIVATE_HOSTS": ("fake.internal:8443", ("fake.internal:8443",)),
     "RENSEI_HEARTBEAT_SECONDS": ("2.5", 2.5),
     "RENSEI_LEASE_SECONDS": ("30", 30.0),
     "RENSEI_POLL_SECONDS": ("1e0", 1.0),
+    "RENSEI_FRAMES_KEPT_SECONDS": ("3600", 3600.0),
     "RENSEI_FAILURES_PER_MINUTE": ("0", 0),
     "M2M_TOKEN_LIFETIME": ("60", 60),
+    "ROUTING_SELECTOR_ENABLED": ("true", True),
     "WORKER_API_KEY": ("x" * 16, Secret("x" * 16)),
     "WORKER_API_KEY_PROJECT": ("proj_demo", "proj_demo"),
 }
@@ -52,6 +59,8 @@ BAD = [
     ("RENSEI_PORT", "http"),
     ("RENSEI_PORT", "-1"),
     ("RENSEI_PORT", "8080.0"),
+    ("ROUTING_SELECTOR_ENABLED", "1"),
+    ("ROUTING_SELECTOR_ENABLED", "True"),
     ("RENSEI_WORKERS", "0"),
     ("RENSEI_WORKERS", "65"),
     ("RENSEI_WORKERS", "9" * 5000),
@@ -67,6 +76,8 @@ BAD = [
     ("RENSEI_MASTER_KEY", "0a" * 31),
     ("RENSEI_MASTER_KEY", "0A" * 32),
     ("RENSEI_MASTER_KEY", "zz" * 32),
+    ("RENSEI_MASTER_KEY_PREVIOUS", "0b" * 31),
+    ("RENSEI_MASTER_KEY_PREVIOUS", "0b" * 32 + " " + "0c" * 32),
     ("RENSEI_SYSTEM_KEY", "x" * 15),
     ("RENSEI_PUBLIC_URL", "rensei.example"),
     ("RENSEI_PUBLIC_URL", "ftp://rensei.example"),
@@ -119,7 +130,8 @@ def test_a_malformed_setting_is_named_with_what_it_wants(name, raw):
     assert text.endswith("Correct the environment and start again.")
     wants = text.removeprefix(f"{name} must be ").partition(". ")[0]
     assert re.match(
-        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least)", wants
+        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true)",
+        wants,
     )
 
 

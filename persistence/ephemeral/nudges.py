@@ -18,6 +18,11 @@ def work(org_id: str, project_id: str) -> str:
     return f"rensei:nudge:work:{{{org_id}}}:{project_id}"
 
 
+def credentials(org_id: str) -> str:
+    """The channel on which streams of an organization wait for a rotation."""
+    return f"rensei:nudge:credentials:{{{org_id}}}"
+
+
 async def try_nudge(channel: str) -> None:
     """Wake whoever listens, if Redis is there."""
     redis = store.current()

@@ -29,21 +29,35 @@ def channel(org_id: str, session_id: str) -> str:
     return f"{NEWS}{{{org_id}}}:{session_id}"
 
 
-def tell_soon(org_id: str, session_id: str) -> None:
+def frames_channel(org_id: str, session_id: str) -> str:
+    """Where it is told that the agent of an interview has said something."""
+    return f"{NEWS}frames:{{{org_id}}}:{session_id}"
+
+
+def tell_soon(org_id: str, session_id: str, where: Callable[[str, str], str] = channel) -> None:
     """Say that a session has something new, beside the answer that is under way.
 
     At most one PUBLISH, and none for a session that nobody follows: who is listened to is asked
     once a second at the most. Where Redis is away, nobody is told.
     """
-    global _telling
-    if store.current() is None:
-        return
-    name = channel(org_id, session_id)
+    name = where(org_id, session_id)
     if name in _listened_to:
         _due.add(name)
-    elif _asked_at + ASKED_SECONDS > time.monotonic():
-        return
-    if _telling is None or _telling.done():
+        _start()
+    elif _asked_at + ASKED_SECONDS <= time.monotonic():
+        _start()
+
+
+def tell_surely(org_id: str, session_id: str) -> None:
+    """The same for what is rare, such as a new status: one PUBLISH, whoever listens."""
+    if store.current() is not None:
+        _due.add(channel(org_id, session_id))
+        _start()
+
+
+def _start() -> None:
+    global _telling
+    if store.current() is not None and (_telling is None or _telling.done()):
         _telling = asyncio.create_task(_tell())
 
 
@@ -98,11 +112,13 @@ class Ear:
         clock = asyncio.get_running_loop().time
         while True:
             if clock() >= follow_at:
-                if added := self.wanted - heard_now:
+                # As it is now: it may change while Redis is asked.
+                wanted = set(self.wanted)
+                if added := wanted - heard_now:
                     await ear.subscribe(*added)
-                if dropped := heard_now - self.wanted:
+                if dropped := heard_now - wanted:
                     await ear.unsubscribe(*dropped)
-                heard_now = set(self.wanted)
+                heard_now = wanted
                 follow_at = clock() + CHANGES_SECONDS
             if not heard_now:
                 await asyncio.sleep(CHANGES_SECONDS)

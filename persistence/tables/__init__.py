@@ -4,11 +4,35 @@ Every instant is `timestamptz` in the database's clock. A table that belongs to 
 names it first, and no query goes without it.
 """
 
-from persistence.tables.access import api_keys, browser_sessions, m2m_clients, signing_keys
-from persistence.tables.counts import session_count_changes, session_counts
+from persistence.tables.access import (
+    api_keys,
+    browser_sessions,
+    idempotency_keys,
+    m2m_clients,
+    signing_keys,
+)
+from persistence.tables.batch import batch_jobs
+from persistence.tables.connections import connections, opened_repositories
+from persistence.tables.counts import (
+    issue_phases,
+    phase_changes,
+    phase_counts,
+    session_count_changes,
+    session_counts,
+)
+from persistence.tables.credentials import (
+    credential_feeds,
+    credential_rotations,
+    credential_streams,
+    credentials,
+)
+from persistence.tables.files import file_reservations
 from persistence.tables.fleet import service_pulse, workers
 from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
+from persistence.tables.hosts import mutations, worker_hosts
+from persistence.tables.interviews import interview_frames, interview_turns, interviews
+from persistence.tables.recovery import recovery_packets
 from persistence.tables.reports import (
     activities,
     completions,
@@ -17,12 +41,21 @@ from persistence.tables.reports import (
     security_scans,
     tool_errors,
 )
+from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
+from persistence.tables.session_links import session_links
 from persistence.tables.tenants import (
     org_webhook_secrets,
     organizations,
     projects,
     workspace_mappings,
+)
+from persistence.tables.tracker import (
+    tracker_comments,
+    tracker_issues,
+    tracker_labels,
+    tracker_relations,
+    tracker_states,
 )
 from persistence.tables.webhooks import webhook_deliveries, webhook_events
 from persistence.tables.work import session_nacks, sessions
@@ -31,26 +64,53 @@ __all__ = [
     "activities",
     "api_keys",
     "audit_pending",
+    "batch_jobs",
     "browser_sessions",
     "completions",
+    "connections",
+    "credential_feeds",
+    "credential_rotations",
+    "credential_streams",
+    "credentials",
+    "file_reservations",
+    "idempotency_keys",
     "inbox_messages",
+    "interview_frames",
+    "interview_turns",
+    "interviews",
+    "issue_phases",
     "m2m_clients",
     "metadata",
+    "mutations",
+    "opened_repositories",
     "org_webhook_secrets",
     "organizations",
     "outbox",
+    "phase_changes",
+    "phase_counts",
     "projects",
     "prompts",
+    "recovery_packets",
+    "routing_arms",
+    "routing_choices",
+    "routing_observations",
     "security_scans",
     "service_pulse",
     "session_count_changes",
     "session_counts",
+    "session_links",
     "session_nacks",
     "sessions",
     "signing_keys",
     "tool_errors",
+    "tracker_comments",
+    "tracker_issues",
+    "tracker_labels",
+    "tracker_relations",
+    "tracker_states",
     "webhook_deliveries",
     "webhook_events",
+    "worker_hosts",
     "workers",
     "workspace_mappings",
 ]

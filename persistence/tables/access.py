@@ -1,7 +1,18 @@
 """Who may call: keys, clients, browser sessions, and the keys that sign."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, Table, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from persistence.tables.ground import born, instant, metadata
 
@@ -62,3 +73,18 @@ Index(
     unique=True,
     postgresql_where=signing_keys.c.retired_at.is_(None),
 )
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("org_id", Text, ForeignKey("organizations.id"), nullable=False),
+    Column("caller_id", Text, nullable=False),  # the credential that sent it
+    Column("operation_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", JSONB, nullable=False),
+    born(),
+    PrimaryKeyConstraint("org_id", "caller_id", "operation_id", "key"),
+)
+Index("idempotency_keys_age_idx", idempotency_keys.c.created_at)

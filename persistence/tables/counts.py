@@ -1,4 +1,4 @@
-"""Counts of sessions by day."""
+"""Counts of sessions, and of the phases of issues, by day."""
 
 from sqlalchemy import (
     BigInteger,
@@ -10,6 +10,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from persistence.tables.ground import metadata
 
@@ -39,5 +40,45 @@ session_count_changes = Table(
     Column("sessions", BigInteger, nullable=False),
     Column("completed", BigInteger, nullable=False),
     Column("cost_usd", Numeric, nullable=False),
+    PrimaryKeyConstraint("org_id", "id"),
+)
+
+# What is known of the issues whose first session was made on a day. `kind` is a phase, such as
+# `qa`, or how its issues are to be gone about, such as `decompose`; the latter counts issues only.
+phase_counts = Table(
+    "phase_counts",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("issues", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),  # sessions of the phase
+    Column("finished", BigInteger, nullable=False),  # those that were begun and ended
+    Column("failed", BigInteger, nullable=False),
+    Column("cycle_ms", Numeric, nullable=False),  # of the finished, together
+    Column("cost_usd", Numeric, nullable=False),
+    PrimaryKeyConstraint("org_id", "day", "project_id", "kind"),
+)
+
+# What of `phase_counts` each issue has put there: taken out when it is counted anew.
+issue_phases = Table(
+    "issue_phases",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("issue_id", Text, nullable=False),
+    Column("counted", JSONB, nullable=False),
+    PrimaryKeyConstraint("org_id", "project_id", "issue_id"),
+)
+
+# Issues that have something new, noted by triggers on `sessions` and `completions`.
+phase_changes = Table(
+    "phase_changes",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("issue_id", Text, nullable=False),
     PrimaryKeyConstraint("org_id", "id"),
 )

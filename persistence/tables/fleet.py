@@ -25,6 +25,7 @@ workers = Table(
     Column("registration_id", Text, ForeignKey("api_keys.id"), nullable=False),
     Column("hostname", Text, nullable=False),
     Column("machine_id", Text),
+    Column("host_id", Text, ForeignKey("worker_hosts.id")),  # none without an explicit machine
     Column("version", Text),
     Column("region", Text),
     Column("capacity", Integer, nullable=False),

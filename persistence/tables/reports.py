@@ -64,6 +64,7 @@ inbox_messages = Table(
     Column("payload", Text, nullable=False),
     Column("user_id", Text),
     Column("user_name", Text),
+    Column("turn_id", Text),  # of an interview: the turn that answers it
     born(),
     Column("offers", Integer, nullable=False, server_default="0"),
     instant("offered_at"),
@@ -86,6 +87,7 @@ prompts = Table(
     Column("id", Text, nullable=False),
     Column("idempotency_key", Text),
     Column("prompt_hash", LargeBinary, nullable=False),
+    Column("turn_id", Text),
     born(),
     PrimaryKeyConstraint("org_id", "session_id", "id"),
     ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),

@@ -3,6 +3,8 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    Computed,
+    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -20,7 +22,7 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("org_id", Text, nullable=False),
-    Column("session_id", Text, nullable=False),
+    Column("session_id", Text),  # null: of an issue, and of no session
     Column("kind", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     Column("status", Text, nullable=False, server_default="waiting"),
@@ -29,12 +31,16 @@ outbox = Table(
     born(),
     instant("sent_at"),
     Column("last_error", Text),
+    Column("project_id", Text, ForeignKey("projects.id")),  # of a row without a session
+    Column("issue_id", Text),
+    # What goes out in order: all of a session, or all of an issue.
+    Column("line", Text, Computed("coalesce(session_id, 'issue/' || issue_id)", persisted=True)),
     ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
 )
 Index(
     "outbox_order_idx",
     outbox.c.org_id,
-    outbox.c.session_id,
+    outbox.c.line,
     outbox.c.id,
     postgresql_where=text("status in ('waiting', 'sending')"),
 )

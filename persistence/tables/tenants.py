@@ -4,6 +4,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from persistence.tables.ground import born, metadata
 
@@ -50,10 +52,44 @@ projects = Table(
     Column("org_id", Text, ForeignKey("organizations.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("slug", Text, nullable=False),
+    # The first repository, and the others as the contract has them.
     Column("repository", Text),
+    Column("provider", Text),  # what its sessions are run with; null: routing chooses
+    Column("default_branch", Text),
+    Column("other_repositories", JSONB, nullable=False, server_default="[]"),
+    # `host/owner/name` of all of them, in lower case: whose project an event of GitHub's is.
+    Column("repository_places", ARRAY(Text), nullable=False, server_default="{}"),
     Column("is_default", Boolean, nullable=False, server_default=text("false")),
     born(),
+    # Null: the organization's oldest connection of the provider.
+    Column("linear_connection_id", Text),
+    Column("github_connection_id", Text),
+    Column("vercel_connection_id", Text),
+    # Which changes of an issue's state start work by themselves.
+    Column("auto_development", Boolean, nullable=False, server_default=text("false")),
+    Column("auto_qa", Boolean, nullable=False, server_default=text("false")),
+    Column("auto_acceptance", Boolean, nullable=False, server_default=text("false")),
+    Column("auto_refinement", Boolean, nullable=False, server_default=text("false")),
+    # Which failures are looked into by a session that starts by itself.
+    Column("scan_failed_runs", Boolean, nullable=False, server_default=text("false")),
+    Column("scan_failed_deployments", Boolean, nullable=False, server_default=text("false")),
+    Column("disabled_work_types", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("excluded_labels", ARRAY(Text), nullable=False, server_default="{}"),
+    # Our name of a state -> the team's; what is absent is mapped by the tracker's type of state.
+    Column("state_names", JSONB, nullable=False, server_default="{}"),
+    Column("tries_per_work_type", Integer, nullable=False, server_default="3"),
+    Column("sessions_per_issue", Integer, nullable=False, server_default="8"),
+    Column("settings_version", Integer, nullable=False, server_default="1"),
     UniqueConstraint("org_id", "slug"),
+    ForeignKeyConstraint(
+        ["org_id", "linear_connection_id"], ["connections.org_id", "connections.id"]
+    ),
+    ForeignKeyConstraint(
+        ["org_id", "github_connection_id"], ["connections.org_id", "connections.id"]
+    ),
+    ForeignKeyConstraint(
+        ["org_id", "vercel_connection_id"], ["connections.org_id", "connections.id"]
+    ),
 )
 Index(
     "projects_one_default_idx",
@@ -61,6 +97,7 @@ Index(
     unique=True,
     postgresql_where=projects.c.is_default,
 )
+Index("projects_repository_places_idx", projects.c.repository_places, postgresql_using="gin")
 
 workspace_mappings = Table(
     "workspace_mappings",

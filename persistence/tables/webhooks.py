@@ -1,6 +1,17 @@
 """What comes in."""
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 
 from persistence.tables.ground import born, instant, metadata
 
@@ -15,17 +26,41 @@ webhook_events = Table(
     Column("delivery_id", Text),
     Column("body", LargeBinary, nullable=False),  # the bytes that were signed
     Column("org_id", Text),  # null until it is known whose event it is
+    # received, failed (it is tried again), done, parked (nobody's workspace), dead. An event that
+    # is being worked on is `received` or `failed` and locked: who works on it holds its row.
     Column("status", Text, nullable=False, server_default="received"),
     Column("outcome", Text),
     Column("attempts", Integer, nullable=False, server_default="0"),
     born("received_at"),
     born("next_try_at"),
     instant("done_at"),
+    Column("type", Text, nullable=False, server_default=""),
+    # What keeps its order: events of one line are worked on one after the other.
+    Column("line", Text, nullable=False, server_default=""),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+)
+_WAITING = text("status in ('received', 'failed')")
+Index("webhook_events_waiting_idx", webhook_events.c.position, postgresql_where=_WAITING)
+Index(
+    "webhook_events_line_idx",
+    webhook_events.c.provider,
+    webhook_events.c.verified_by,
+    webhook_events.c.line,
+    webhook_events.c.position,
+    postgresql_where=_WAITING,
 )
 Index(
-    "webhook_events_waiting_idx",
-    webhook_events.c.next_try_at,
-    postgresql_where=webhook_events.c.status == text("'received'"),
+    "webhook_events_page_idx",
+    webhook_events.c.org_id,
+    webhook_events.c.received_at,
+    webhook_events.c.id,
+)
+Index("webhook_events_all_idx", webhook_events.c.received_at, webhook_events.c.id)
+Index(
+    "webhook_events_trouble_idx",
+    webhook_events.c.received_at,
+    webhook_events.c.id,
+    postgresql_where=text("status not in ('received', 'done')"),
 )
 
 webhook_deliveries = Table(

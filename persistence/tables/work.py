@@ -71,6 +71,8 @@ sessions = Table(
     Column("tool_call_count", Integer, nullable=False, server_default="0"),  # of that tool in a row
     Column("external_urls", JSONB, nullable=False, server_default="[]"),
     Column("correlation_id", Text),
+    # Of the packet that rides to the next worker, until a worker brings the session to an end.
+    Column("recovery_packet_id", Text),
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("org_id", "public_id"),
 )
@@ -97,6 +99,7 @@ Index(
     sessions.c.queued_at,
     postgresql_where=sessions.c.waits_for == text("'issue'"),
 )
+Index("sessions_issue_idx", sessions.c.org_id, sessions.c.project_id, sessions.c.issue_id)
 Index(
     "sessions_slots_idx",
     sessions.c.slot_worker_id,
@@ -120,6 +123,17 @@ Index(
     sessions.c.project_id,
     sessions.c.queued_at,
     sessions.c.public_id,
+)
+# By what an event of a provider's finds the sessions that it belongs to.
+Index(
+    "sessions_identifier_idx", sessions.c.org_id, sessions.c.project_id, sessions.c.issue_identifier
+)
+Index(
+    "sessions_urls_idx",
+    sessions.c.external_urls,
+    postgresql_using="gin",
+    postgresql_ops={"external_urls": "jsonb_path_ops"},
+    postgresql_where=text("external_urls <> '[]'"),
 )
 
 session_nacks = Table(

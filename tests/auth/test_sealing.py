@@ -46,3 +46,39 @@ def test_derived_keys_are_32_bytes_equal_every_time_and_differ_by_purpose_and_ma
     assert derived != MASTER.derive("seal")
     assert derived != MasterKey(Secret("cd" * 32)).derive("public session ids")
     assert derived != bytes.fromhex("ab" * 32)
+
+
+def test_a_previous_master_key_still_opens_and_no_longer_seals():
+    old, new = Secret("12" * 32), Secret("34" * 32)
+    both = MasterKey(new, [Secret("56" * 32), old])
+    before, after = MasterKey(old).seal(b"secret", "of acme"), both.seal(b"secret", "of acme")
+
+    assert both.open(before, "of acme") == both.open(after, "of acme") == b"secret"
+    assert MasterKey(new).open(after, "of acme") == b"secret"
+    with pytest.raises(WrongMasterKey):
+        MasterKey(new).open(before, "of acme")
+    with pytest.raises(WrongMasterKey):
+        MasterKey(old).open(after, "of acme")
+
+
+def test_rewrapping_brings_over_what_is_old_and_leaves_what_is_not():
+    old, new = Secret("12" * 32), Secret("34" * 32)
+    both = MasterKey(new, [old])
+
+    fresh = both.rewrap(MasterKey(old).seal(b"secret", "of acme"), "of acme")
+
+    assert fresh is not None
+    assert MasterKey(new).open(fresh, "of acme") == b"secret"
+    assert both.rewrap(fresh, "of acme") is None
+    with pytest.raises(WrongMasterKey):
+        both.rewrap(fresh, "of another")
+
+
+def test_what_is_derived_is_the_present_keys():
+    old, new = Secret("12" * 32), Secret("34" * 32)
+
+    assert MasterKey(new, [old]).derive("x") == MasterKey(new).derive("x")
+
+
+def test_nothing_prints_a_key():
+    assert "12" * 32 not in repr(MasterKey(Secret("12" * 32), [Secret("12" * 32)]))

@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from auth import keyring, tokens
-from auth.tokens import M2M, RUNTIME, TokenKind
+from auth.tokens import M2M, MCP, RUNTIME, TokenKind
 from tests.contract.world import claims_of
 
 Forge = Callable[[TokenKind, str], Awaitable[str]]
@@ -80,6 +80,16 @@ async def _other_kinds_key(kind: TokenKind, good: str) -> str:
     return await _signed(_other(kind), claims_of(good), typ=kind.typ)
 
 
+async def _as_an_agents(kind: TokenKind, good: str) -> str:
+    """A good token of the kind that only MCP takes, with this one's claims."""
+    return await tokens.mint(MCP, claims_of(good), 60)
+
+
+async def _of_an_agent(kind: TokenKind, good: str) -> str:
+    """An agent's token, relabelled."""
+    return await _signed(MCP, claims_of(good), typ=kind.typ)
+
+
 async def _other_algorithm(kind: TokenKind, good: str) -> str:
     key = await keyring.current().signer(kind.purpose)
     return _sign(key.secret, claims_of(good), alg="HS512", typ=kind.typ, kid=key.kid)
@@ -121,6 +131,8 @@ FORGERIES: Final[dict[str, Forge]] = {
     "relabelled": _other_label,
     "relabelled with its words": _other_label_and_words,
     "the other kind's key": _other_kinds_key,
+    "as an agent's": _as_an_agents,
+    "of an agent": _of_an_agent,
     "no end": _no_end,
     "changed claims": _changed,
     "truncated": _truncated,

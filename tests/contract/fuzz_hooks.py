@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from auth.scopes import RULES
 from domain.principal import Kind
-from tests.contract.live import FINISHED_PUBLIC_ID, KEYS_IN_USE
+from tests.contract.live import AT_WORK, FINISHED_PUBLIC_ID, KEYS_IN_USE, SPARE_CONNECTION
 from tests.contract.operations import EXAMPLE
 
 SIGNED_BY: Final = {
@@ -37,11 +37,17 @@ INSTEAD: Final = {
 """operation -> (the thing it would end, the thing it ends instead)."""
 
 
+NEED_WORK: Final = {"credentialSnapshot"}
+"""Operations about a session at work, which the example of `updateSessionStatus` ends."""
+
+
 def variable(operation_id: str) -> str | None:
     """The variable with the credential that an operation is called with; None for a public one."""
     rule = RULES[operation_id]
     if rule.scope == "system":
         return "RENSEI_SYSTEM_KEY"
+    if rule.kinds == {Kind.BATCH}:
+        return "RENSEI_BATCH_TOKEN"
     if Kind.RUNTIME in rule.kinds:
         return "RENSEI_RUNTIME_TOKEN" if len(rule.kinds) == 1 else "RENSEI_WORKER_KEY"
     if rule.kinds == {Kind.COOKIE}:
@@ -96,7 +102,17 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
         case.path_parameters["keyId"] = "key_not_to_be_revoked"
     if case.query.get("waitSeconds"):  # the server may take that long; the run need not
         case.query["waitSeconds"] = _shorter(case.query["waitSeconds"])
-    instead = INSTEAD.get(case.operation.definition.raw["operationId"])
+    body = case.body if isinstance(case.body, dict) else {}
+    operation_id = case.operation.definition.raw["operationId"]
+    # The stream of an interview that goes on has no end.
+    if operation_id == "streamInterview" and case.path_parameters.get("id", "").startswith("int_"):
+        case.path_parameters["id"] = EXAMPLE["finished_interview"]
+    ends = operation_id == "deleteConnection"
+    if ends and case.path_parameters.get("connectionId") == EXAMPLE["connection"]:
+        case.path_parameters["connectionId"] = SPARE_CONNECTION
+    if operation_id in NEED_WORK and body.get("sessionId") == EXAMPLE["session"]:
+        body["sessionId"] = AT_WORK
+    instead = INSTEAD.get(operation_id)
     if instead and case.path_parameters.get("id") == instead[0]:
         case.path_parameters["id"] = instead[1]
 

@@ -1,5 +1,6 @@
 """A server on a socket, as a process of its own, over stores of its own."""
 
+import json
 import os
 import secrets
 import signal
@@ -10,16 +11,20 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import httpx
 import psycopg
+from psycopg.types.json import Jsonb
 
+from auth import credentials
+from auth.sealing import MasterKey
 from domain.ids import fingerprint
 from domain.principal import WORKER_SCOPES
 from persistence import migrations
-from settings import PROJECT
+from settings import PROJECT, Secret
 from supervisor.stores import Stores
 from tests.conftest import LINEAR_SECRET, SYSTEM_KEY
 from tests.contract.operations import EXAMPLE
@@ -34,9 +39,19 @@ ORG_KEY: Final = "rsk_live_" + "a" * 64
 WORKER_KEY: Final = EXAMPLE["registration_token"]
 SPARE_KEY: Final = "rsk_live_" + "c" * 64
 
+SCANNER: Final = "wkr_5ca77e2b90d1f346"
+"""A worker that has no room for sessions and serves a lane of batch jobs."""
+MASTER_KEY: Final = "cd" * 32
+
+SPARE_CONNECTION: Final = "conn_5bare"
 FINISHED_PUBLIC_ID: Final = "0b1f6c2e58c44f0e"
+AT_WORK: Final = "4f1e0b7a-2c55-4d0e-8f7b-1f2d3c4b5a69"
+"""A session of the examples' worker that no example ends."""
+
 KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 """Ids of the keys that `seed` makes for calling, and that nobody should revoke."""
+
+LONG_AGO: Final = datetime(2024, 7, 1, 9, tzinfo=UTC)
 
 KEPT: Final = {"alembic_version", "signing_keys", "service_pulse"}
 """Tables that a server has read already, or that are nobody's."""
@@ -72,13 +87,14 @@ def live_server(folder: Path, **settings: str) -> Iterator[Live]:
             "RENSEI_WORKERS": "1",
             "RENSEI_WEB_DATABASE_URL": stores.web_url,
             "REDIS_URL": stores.redis_url,
-            "RENSEI_MASTER_KEY": "cd" * 32,
+            "RENSEI_MASTER_KEY": MASTER_KEY,
             "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
             "WEBHOOK_SECRET_LINEAR": LINEAR_SECRET,
             "WEBHOOK_SECRET_GITHUB": LINEAR_SECRET,
             "WEBHOOK_SECRET_GITHUB_ACTIONS": LINEAR_SECRET,
             "WEBHOOK_SECRET_VERCEL": LINEAR_SECRET,
             "RENSEI_FAILURES_PER_MINUTE": "0",
+            "ROUTING_SELECTOR_ENABLED": "true",
             **settings,
         }
         configuration = str(PROJECT / "supervisor" / "gunicorn_conf.py")
@@ -171,21 +187,25 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
                 capacity=6,
                 **of_project,
             )
-        _insert(
-            db,
-            "sessions",
-            id=EXAMPLE["session"],
-            public_id=EXAMPLE["public_session"],
-            issue_id="b1d2",
-            issue_identifier="ENG-204",
-            work_type="development",
-            priority=3,
-            status="running",
-            worker_id=EXAMPLE["worker"],
-            slot_worker_id=EXAMPLE["worker"],
-            lease_epoch=1,
-            **of_project,
-        )
+        for session_id, public_id, issue_id in (
+            (EXAMPLE["session"], EXAMPLE["public_session"], "b1d2"),
+            (AT_WORK, AT_WORK.replace("-", "")[:16], "b1d3"),
+        ):
+            _insert(
+                db,
+                "sessions",
+                id=session_id,
+                public_id=public_id,
+                issue_id=issue_id,
+                issue_identifier="ENG-204",
+                work_type="development",
+                priority=3,
+                status="running",
+                worker_id=EXAMPLE["worker"],
+                slot_worker_id=EXAMPLE["worker"],
+                lease_epoch=1,
+                **of_project,
+            )
         _insert(
             db,
             "sessions",
@@ -196,8 +216,66 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             work_type="development",
             priority=3,
             status="completed",
+            worker_id=EXAMPLE["worker"],
             **of_project,
         )
+        # The last of the queue, so that no poll takes it away.
+        _insert(
+            db,
+            "sessions",
+            id=EXAMPLE["waiting_session"],
+            public_id="3c5d9a7041f24e6b",
+            issue_id="b1d4",
+            issue_identifier="ENG-206",
+            work_type="development",
+            priority=9,
+            **of_project,
+        )
+        _insert(
+            db,
+            "recovery_packets",
+            session_id=EXAMPLE["session"],
+            number=1,
+            id="rp_04c1d2e3f4a5b6c7",
+            chain_id="rc_7f0c3a529d1e4b7e",
+            tier="minimal",
+            token_estimate=3,
+            data="{}",
+            content_hash=fingerprint("{}"),
+            text="Go on.",
+            **org,
+        )
+        for interview_id, status in (
+            (EXAMPLE["interview"], "running"),
+            (EXAMPLE["finished_interview"], "completed"),
+        ):
+            session_id = interview_id.replace("int_", "interview-")
+            _insert(
+                db,
+                "sessions",
+                id=session_id,
+                public_id=session_id[-16:],
+                issue_id="",
+                issue_identifier="",
+                work_type="interview",
+                priority=2,
+                work=Jsonb({"mode": "interview", "initialPrompt": "Ask me about refunds"}),
+                status=status,
+                worker_id=EXAMPLE["worker"],
+                slot_worker_id=EXAMPLE["worker"] if status == "running" else None,
+                claimed_at=LONG_AGO,
+                finished_at=LONG_AGO if status == "completed" else None,
+                lease_epoch=1,
+                **of_project,
+            )
+            _insert(
+                db,
+                "interviews",
+                id=interview_id,
+                session_id=session_id,
+                request_hash=b"",
+                **org,
+            )
         for number in range(waiting):
             _insert(
                 db,
@@ -212,12 +290,87 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             )
         _insert(
             db,
+            "worker_hosts",
+            id=EXAMPLE["worker_host"],
+            registration_id=KEYS_IN_USE[1],
+            machine_id="c41f",
+            hostname="forge-08",
+            **org,
+        )
+        _insert(
+            db,
+            "mutations",
+            id=EXAMPLE["mutation"],
+            host_id=EXAMPLE["worker_host"],
+            op="project.remove",
+            params='{"id": "proj_7kq2"}',
+            requested_by=EXAMPLE["key"],
+            **org,
+        )
+        _insert(
+            db,
+            "workers",
+            id=SCANNER,
+            registration_id=KEYS_IN_USE[1],
+            hostname="forge-08",
+            capacity=0,
+            capabilities=["code-survival-scan"],
+            **of_project,
+        )
+        _insert(
+            db,
+            "batch_jobs",
+            id=EXAMPLE["batch_job"],
+            work_type="code-survival-scan",
+            item=json.dumps({"contractVersion": 1, "prRepo": "acme/billing"}),
+            **of_project,
+        )
+        _insert(
+            db,
             "workspace_mappings",
             id=EXAMPLE["mapping"],
             provider="linear",
             workspace_id="lin_other",
             shared=True,
             **of_project,
+        )
+        for credential_id, kind in ((EXAMPLE["credential"], "npm"), ("cred_kept", "anthropic")):
+            context = credentials.context(EXAMPLE["organization"], kind, credential_id, None, None)
+            envelope = credentials.seal(MasterKey(Secret(MASTER_KEY)), {"TOKEN": "secret"}, context)
+            _insert(
+                db,
+                "credentials",
+                id=credential_id,
+                kind=kind,
+                names=["TOKEN"],
+                sealed=envelope.sealed,
+                data_key=envelope.data_key,
+                **org,
+            )
+        for connection_id in (EXAMPLE["connection"], SPARE_CONNECTION):
+            _insert(
+                db,
+                "connections",
+                id=connection_id,
+                provider="linear",
+                name=connection_id,
+                secret_encrypted=b"sealed elsewhere",
+                secret_shown="…",
+                **org,
+            )
+        _insert(
+            db,
+            "webhook_events",
+            id=EXAMPLE["webhook_event"],
+            correlation_id="corr_31",
+            provider="linear",
+            verified_by="",
+            event_name="AgentSessionEvent.created",
+            type="linear.agent_session.created",
+            body=b'{"type":"AgentSessionEvent","action":"created"}',
+            status="dead",
+            attempts=8,
+            **org,
         )
     return _variables(live)
 
@@ -239,6 +392,7 @@ def _variables(live: Live) -> dict[str, str]:
         token = client.post(
             f"/api/workers/{EXAMPLE['daemon']}/refresh-token", headers=_bearer(WORKER_KEY)
         )
+        polled = client.get(f"/api/workers/{SCANNER}/poll", headers=_bearer(WORKER_KEY))
         opened = client.post("/api/auth/session", headers=_bearer(ORG_KEY))
     assert own.is_success, own.text
     return {
@@ -246,6 +400,7 @@ def _variables(live: Live) -> dict[str, str]:
         "RENSEI_WORKER_KEY": WORKER_KEY,
         "RENSEI_SYSTEM_KEY": SYSTEM_KEY,
         "RENSEI_RUNTIME_TOKEN": token.json()["runtimeToken"],
+        "RENSEI_BATCH_TOKEN": polled.json()["batchWork"][0]["resultAuth"],
         "RENSEI_SESSION": opened.cookies["wos-session"],
         "RENSEI_M2M_CLIENT_ID": EXAMPLE["m2m_client"],
         "RENSEI_M2M_CLIENT_SECRET": EXAMPLE["m2m_secret"],

@@ -26,10 +26,15 @@ THINGS: Final = (
     "select * from workspace_mappings where id = %(mapping)s",
     "select * from organizations where id = %(organization)s",
     "select provider, secret_encrypted from org_webhook_secrets where org_id = %(organization)s",
-    "select id, status, worker_id, lease_epoch, lost_at from sessions order by id",
+    (
+        "select id, status, worker_id, lease_epoch, lost_at from sessions"
+        " where created_at <= %(opened)s order by id"
+    ),
     "select * from workers where id in (%(worker)s, %(daemon)s) order by id",
+    "select * from credentials order by id",
     "select token_hash, ended_at from browser_sessions where created_at = %(opened)s",
     "select id, name, slug from projects where id = %(project)s",
+    "select * from mutations order by id",
 )
 """Everything that stood on the server before it was judged."""
 
@@ -150,7 +155,7 @@ def test_no_work_is_claimed_even_for_a_worker_of_the_run():
     guard = Guard()
     guard.made = {"id": {"wkr_own": ("workersRegister", {})}}
     poll = next(o for o in OPERATIONS if o.id == "workerPoll")
-    case = SimpleNamespace(method="GET", path_parameters={"id": "wkr_own"}, body=None)
+    case = SimpleNamespace(query={}, method="GET", path_parameters={"id": "wkr_own"}, body=None)
 
     guard.steer(poll, case)
 
@@ -173,6 +178,7 @@ def made_up(operation: Operation, method: str) -> Any:
     """A request about the things of the examples, as Schemathesis would hand it over."""
     names = [each for each in operation.parameters if each["in"] == "path"]
     return SimpleNamespace(
+        query={},
         method=method,
         path_parameters={each["name"]: each["example"] for each in names},
         body=copy.deepcopy(example_of(operation)),

@@ -19,7 +19,13 @@ from scripts import manners
 from scripts.manners import manner_differences
 from scripts.permissions import scope_differences, told_scope
 from settings import PROJECT
-from tests.contract.operations import CONTRACT, FLAGGED, OPERATIONS, example_of
+from tests.contract.operations import (
+    CONTRACT,
+    FLAGGED,
+    OPERATIONS,
+    OWN_REFUSALS,
+    example_of,
+)
 
 Raw = dict[str, Any]
 
@@ -157,12 +163,13 @@ def test_a_request_that_is_excused_for_being_closed_is_closed(reference):
 
 @every_operation
 def test_every_refusal_is_the_one_envelope(operation):
-    wanted = {"$ref": "#/components/schemas/Error"}
-
     for status, response in operation.raw["responses"].items():
         if status == "default" or status >= "400":
+            name = OWN_REFUSALS.get((operation.id, status), "Error")
             found = contract.references.resolved(CONTRACT.spec, response)
-            assert found["content"]["application/json"]["schema"] == wanted
+            schema = found["content"]["application/json"]["schema"]
+            assert schema == {"$ref": f"#/components/schemas/{name}"}
+            assert "error" in contract.references.resolved(CONTRACT.spec, schema)["required"]
 
 
 @every_operation

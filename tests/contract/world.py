@@ -21,10 +21,12 @@ PROJECT_SCOPES: Final = [
     "org:write",
     "workspaces:read",
     "workspaces:write",
+    "batch:read",
+    "batch:write",
 ]
 """All that a key of some projects can hold."""
 
-OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME})
+OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH})
 """The kinds of credential that can be bound to a project."""
 
 NOWHERE: Final = {
@@ -34,9 +36,19 @@ NOWHERE: Final = {
     "daemon": "wkr_ffffffffffffffff",
     "session": "ses-ffffffffffffffff",
     "public_session": "ffffffffffffffff",
+    "waiting_session": "ses-dddddddddddddddd",
     "finished_session": "ses-eeeeeeeeeeeeeeee",
+    "interview": "int_ffffffffffffffff",
+    "interview_session": "interview-ffffffffffffffff",
+    "finished_interview": "int_eeeeeeeeeeeeeeee",
     "key": "key_ffffffffffffffff",
     "mapping": "map_ffffffffffffffff",
+    "worker_host": "host_ffffffffffffffff",
+    "mutation": "mut_ffffffffffffffff",
+    "batch_job": "batch:ffffffffffffffff",
+    "credential": "cred_ffffffffffffffff",
+    "connection": "conn_ffffffffffffffff",
+    "webhook_event": "evt_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -49,6 +61,8 @@ class World:
     registrar: str
     things: dict[str, str]
     runtime_token: str
+    batch_token: str
+    agent_token: str
 
     @classmethod
     async def begin(cls, application: Any, owner: Any) -> Self:
@@ -81,7 +95,12 @@ class World:
         )
         worker = await maker.worker(world.registrar, projectId=project_id)
         world.runtime_token = worker.answer["runtimeToken"]
-        session_id = await maker.claimed(worker, project_id=project_id)
+        await maker.empty_queue(project_id)
+        session_id, world.agent_token = await maker.claimed_with_token(
+            worker, project_id=project_id
+        )
+        await maker.recovery_packet(session_id)
+        job_id, world.batch_token = await maker.claimed_batch_job(worker, project_id)
         m2m_client = await world.m2m_client(["*"])
         mapping = await maker.org.post(
             f"/api/org/{maker.org_id}/workspaces",
@@ -92,6 +111,33 @@ class World:
             },
         )
         assert mapping.status_code == 201, mapping.text
+        # Of a machine whose worker sends no heartbeat, so that the mutation stays to be cancelled.
+        host = await maker.worker(
+            world.registrar, projectId=project_id, machineId=secrets.token_hex(8)
+        )
+        mutation = await maker.org.post(
+            "/api/daemon/mutations",
+            json={
+                "workerHostId": host.answer["workerHostId"],
+                "op": "project.remove",
+                "params": {"id": project_id},
+            },
+        )
+        assert mutation.status_code == 201, mutation.text
+        interview_id, interview_session = await maker.interview(project_id)
+        polled = await worker.client.get(f"/api/workers/{worker.id}/poll")
+        assert interview_session in polled.json()["claimedSessionIds"], polled.text
+        finished_interview, finished_session = await maker.interview(project_id)
+        await maker.end(finished_session)
+        credentials = [
+            await maker.credential(kind, EXAMPLE_TOKEN="example-token-of-the-tests")
+            for kind in ("anthropic", f"kind-{secrets.token_hex(4)}")
+        ]
+        connection = await maker.org.post(
+            f"/api/org/{maker.org_id}/connections",
+            json={"provider": "linear", "name": "test", "token": f"lin_{secrets.token_hex(16)}"},
+        )
+        assert connection.status_code == 201, connection.text
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
@@ -100,10 +146,22 @@ class World:
             "session": session_id,
             "public_session": (await maker.stored(session_id)).public_id,
             "issue": (await maker.stored(session_id)).issue_id,
-            "finished_session": await maker.session(project_id, status="completed"),
+            "waiting_session": await maker.session(project_id),
+            "interview": interview_id,
+            "interview_session": interview_session,
+            "finished_interview": finished_interview,
             "key": (await maker.key_answer())["id"],
             "mapping": mapping.json()["mapping"]["id"],
+            "worker_host": host.answer["workerHostId"],
+            "mutation": mutation.json()["mutation"]["id"],
+            "batch_job": job_id,
+            "finished_session": await maker.session(
+                project_id, status="completed", worker_id=worker.id
+            ),
+            "credential": credentials[-1]["id"],
+            "webhook_event": await maker.dead_event(),
             "workspace": f"lin-{secrets.token_hex(4)}",
+            "connection": connection.json()["connection"]["id"],
             "m2m_client": m2m_client["clientId"],
             "m2m_secret": m2m_client["clientSecret"],
             "registration_token": world.registrar,
@@ -168,6 +226,8 @@ class World:
                 return self.maker.client(await self.m2m_token(await self.m2m_client(["*"])))
             case Kind.RUNTIME:
                 return self.maker.client(self.runtime_token)
+            case Kind.BATCH:
+                return self.maker.client(self.batch_token)
             case Kind.SYSTEM:
                 return self.maker.system
 
@@ -184,6 +244,9 @@ class World:
             case Kind.RUNTIME:
                 claims = claims_of(self.runtime_token) | {"scope": [scope]}
                 return self.maker.client(await tokens.mint(tokens.RUNTIME, claims, 60))
+            case Kind.BATCH:
+                claims = claims_of(self.batch_token) | {"scope": [scope]}
+                return self.maker.client(await tokens.mint(tokens.BATCH, claims, 60))
         raise AssertionError(kind)
 
 

@@ -211,6 +211,9 @@ def _example(contract: Contract, operation: Operation, generator: Generator) -> 
         return None, status
     media = "application/json" if "application/json" in content else next(iter(content))
     headers = {"Content-Type": media}
+    for name, header in resolved(contract.spec, raw).get("headers", {}).items():
+        if resolved(contract.spec, header).get("required"):
+            headers[name] = '"1"'
     if "json" not in media:
         return "text", status, headers
     found = content[media]

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from contract.loading import read
+from contract.schemas import Direction, Schemas
 from tests.contract_stack.conftest import Connect
 from tests.contract_stack.menagerie import HANDLERS, TOKEN, animal, make_app, spec
 
@@ -451,3 +452,22 @@ async def test_a_megabyte_of_faults_is_told_its_first_one_at_once(
 
     assert answer.json()["error"] == words
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a secret", "body.token: the value does not match ^[!-~]+$"),
+        (7, "body.token: the value is not a string"),
+        (["a secret"], "body.token: a list is not a string"),
+    ],
+)
+@pytest.mark.parametrize("chosen", [False, True])
+def test_what_may_be_a_secret_is_not_told_back(value: Any, words: str, chosen: bool):
+    token = {"type": "string", "pattern": "^[!-~]+$", "format": "password"}
+    holder = {"type": "object", "properties": {"token": token}}
+    schema = {"oneOf": [holder, {"type": "integer"}]} if chosen else holder
+
+    shape = Schemas({}).shape(schema, Direction.REQUEST)
+
+    assert shape.complaint({"token": value}, "body", 20).removesuffix(" (as form 1)") == words

@@ -16,7 +16,7 @@ TABLE = {
     "finalizing": " x    x    x    =    >    >    >",
     "completed": "  x    x    x    x    =    x    x",
     "failed": "     x    x    x    x    x    =    x",
-    "stopped": "    x    x    x    s    s    s    =",
+    "stopped": "    x    x    x    s    s    s    s",
 }
 MEANS = {"=": Step.REPEAT, ">": Step.MOVE, "s": Step.AFTER_STOP}
 PAIRS = [

@@ -403,6 +403,49 @@ async def test_good_credentials_are_never_limited_and_other_addresses_not_at_all
     assert elsewhere == [401]
 
 
+async def test_failure_7_a_fleet_behind_one_address_is_never_told_to_wait(limited, make):
+    """clients.md 7: all workers shared 60 calls a minute; any `X-Forwarded-For` was believed."""
+    address = "198.51.100.7"
+    stranger = limited("203.0.113.9")
+    forged = await fail(stranger, 5, **{"X-Forwarded-For": address})
+    for _ in range(20):
+        await make.session()
+    statuses = []
+
+    async def work_off_one():
+        client = limited(address)
+        client.headers["X-Forwarded-For"] = address
+
+        async def call(method, path, **body):
+            answer = await client.request(method, path, **({"json": body} if body else {}))
+            statuses.append(answer.status_code)
+            return answer.json()
+
+        client.headers["Authorization"] = f"Bearer {make.worker_key}"
+        said = await call("POST", "/api/workers/register", hostname="forge", capacity=1)
+        worker_id = said["workerId"]
+        client.headers["Authorization"] = f"Bearer {said['runtimeToken']}"
+        (session_id,) = (await call("GET", f"/api/workers/{worker_id}/poll"))["claimedSessionIds"]
+        path = f"/api/sessions/{session_id}"
+        await call("POST", f"{path}/status", workerId=worker_id, status="running")
+        for number in range(5):
+            activity = {"type": "thought", "content": f"{number}"}
+            await call("POST", f"{path}/activity", workerId=worker_id, activity=activity)
+        await call("POST", f"{path}/completion", summary="done")
+        done = await call("POST", f"{path}/status", workerId=worker_id, status="completed")
+        return done["session"]["status"]
+
+    ended = await asyncio.gather(*(work_off_one() for _ in range(20)))
+    first_failure = await fail(limited(address), 1)
+
+    assert ended == ["completed"] * 20
+    assert len(statuses) == 200
+    assert set(statuses) == {200, 201}
+    # The forger was counted under its own address, and nobody under the one it named.
+    assert forged == [401, 401, 401, 429, 429]
+    assert first_failure == [401]
+
+
 async def test_every_kind_of_failed_credential_counts(limited, make):
     stranger = limited("198.51.100.4")
     wrong = {"grant_type": "client_credentials", "client_id": "m2m_x", "client_secret": "x"}

@@ -1,5 +1,6 @@
 """The first whole journey: a signed webhook becomes a finished session."""
 
+from domain.principal import WORKER_SCOPES
 from jobs.deliver_events import deliver_events
 from tests.conftest import LINEAR_SECRET
 from tests.factories import linear_event, signed
@@ -61,3 +62,50 @@ async def test_a_signed_linear_webhook_becomes_a_finished_session(
         "session.completion_posted",
         "session.completed",
     ]
+
+
+async def test_the_open_source_worker_finishes_a_session_with_nothing_outside(make, tracker):
+    """clients.md, the table of one session: its requests in order, and what the client reads."""
+    event = linear_event(tracker.workspace, state={"id": "s1", "name": "Todo", "type": "unstarted"})
+    await tracker.send(event)
+    session_id, issue = event["agentSession"]["id"], event["agentSession"]["issue"]
+    client = make.client(await make.key(projects=[make.project_id], scopes=WORKER_SCOPES))
+
+    async def post(path, **body):
+        answer = await client.post(path, json=body)
+        assert answer.status_code in {200, 201}, (path, answer.text)
+        return answer.json()
+
+    async def tracked(method, *args):
+        said = await post("/api/issue-tracker-proxy", method=method, args=[*args])
+        assert said["success"] is True
+        return said["data"]
+
+    worker_id = (
+        await post("/api/workers/register", hostname="forge", capacity=1, version="1.0.0")
+    )["workerId"]
+    assert (await client.get("/api/config")).json()["projects"] == []
+    (work,) = (await client.get(f"/api/workers/{worker_id}/poll")).json()["work"]
+    of_session = f"/api/sessions/{session_id}"
+    mine = {"workerId": worker_id}
+    await post(f"{of_session}/status", **mine, status="running")
+    await post(f"{of_session}/progress", **mine, milestone="claimed", message="Claimed")
+    read = await tracked("getIssue", work["issueIdentifier"])
+    assert await tracked("isChildIssue", read["id"]) is False
+    await tracked("updateIssueStatus", read["id"], "Started")
+    await post(f"{of_session}/status", **mine, status="running", providerSessionId=session_id)
+    await post(f"{of_session}/status", **mine, status="running", providerSessionId="prov-1")
+    await post(f"{of_session}/lock-refresh", **mine, issueId=read["id"])
+    await tracked("createComment", read["id"], "Done.")
+    finished = await tracked("updateIssueStatus", read["id"], "Finished")
+    await tracked("unassignIssue", read["id"])
+    await post(f"{of_session}/completion", summary="Done.\n\nWORK_RESULT:passed")
+    await post(f"{of_session}/files/release-all")
+    await post(f"{of_session}/status", **mine, status="finalizing")
+    await post(f"{of_session}/status", **mine, status="completed", totalCostUsd=0.5)
+
+    assert (read["id"], read["identifier"]) == (issue["id"], issue["identifier"])
+    assert (read["title"], read["labels"]) == (issue["title"], [])
+    assert (read["state"]["name"], read["team"]["name"]) == ("Backlog", "ENG")
+    assert finished["state"]["name"] == "Finished"
+    assert (await make.stored(session_id)).status == "completed"

@@ -212,6 +212,7 @@ UNCHANGED = {
     "name": "Test",
     "maxAttempts": 5,
     "sessionHashLinks": False,
+    "projectProviders": {},
     "webhookSecretsSet": [],
 }
 
@@ -227,6 +228,44 @@ async def test_settings_are_changed_one_by_one(make, audit_log):
     assert tried == after
     assert after["settings"]["maxAttempts"] == 3
     assert [event for event, _ in await audit_log()] == ["organization.settings_changed"] * 2
+
+
+async def test_providers_of_projects_are_named_one_by_one(make, audit_log):
+    other = await make.project()
+    providers = {make.project_id: "claude", other: "codex"}
+
+    named = await make.org.patch(settings_of(make), json={"projectProviders": providers})
+    left = await make.org.patch(settings_of(make), json={"projectProviders": {other: None}})
+
+    assert named.json()["settings"]["projectProviders"] == providers
+    assert left.json()["settings"]["projectProviders"] == {make.project_id: "claude"}
+    assert [event for event, _ in await audit_log()][-2:] == ["organization.settings_changed"] * 2
+
+
+async def test_a_provider_for_a_project_of_nobody_or_of_others_is_404_and_changes_nothing(make):
+    elsewhere = await make.project(await make.organization())
+
+    for unknown in (elsewhere, "proj_ffffffffffffffff"):
+        answer = await make.org.patch(
+            settings_of(make),
+            json={"name": "Acme", "projectProviders": {make.project_id: "amp", unknown: "amp"}},
+        )
+
+        assert answer.status_code == 404
+        assert make.project_id not in answer.text
+    assert (await make.org.get(settings_of(make))).json() == {"settings": UNCHANGED}
+
+
+async def test_a_key_of_some_projects_sees_their_providers_only(make):
+    other = await make.project()
+    await make.org.patch(
+        settings_of(make), json={"projectProviders": {make.project_id: "claude", other: "codex"}}
+    )
+    key = await make.key(projects=[other], scopes=["org:read"])
+
+    answer = await make.client(key).get(settings_of(make))
+
+    assert answer.json()["settings"]["projectProviders"] == {other: "codex"}
 
 
 async def test_a_webhook_secret_is_never_shown_and_stored_encrypted(make, owner):

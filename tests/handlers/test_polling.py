@@ -43,6 +43,7 @@ async def test_an_empty_poll_is_the_normal_answer(make, audit_log):
         "hasInboxMessages": False,
         "preClaimed": False,
         "claimedSessionIds": [],
+        "gitCredentials": [],
     }
     assert await audit_log(of="session.claimed") == []
 

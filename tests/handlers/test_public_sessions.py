@@ -5,6 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from persistence.paging import cursor_at
+from tests import costs
+
+LATER_THAN_ALL = datetime(2030, 1, 1, tzinfo=UTC)
+
 SESSIONS = "/api/public/sessions"
 NINE = datetime(2026, 7, 1, 9, tzinfo=UTC)
 
@@ -102,6 +107,31 @@ async def test_a_page_holds_500_by_default_and_1000_at_the_most(make, owner):
 
     assert (default["count"], most["count"], rest["count"]) == (500, 1000, 1)
     assert rest["nextCursor"] is None
+
+
+async def test_failure_11_a_page_costs_the_same_however_many_sessions_there_are(make):
+    """clients.md 11: list and statistics read every session one by one."""
+    pages = {}
+    for count in (1000, 20_000):
+        await costs.completed_sessions(make, count)
+        await costs.vacuum(make, "sessions")
+        for query in (
+            {},
+            {"projectId": make.project_id},
+            {"cursor": cursor_at(LATER_THAN_ALL, "z")},
+        ):
+            with costs.sent() as statements:
+                await listed(make.org, limit=50, **query)
+            (asked,) = [each for each in statements if "FROM sessions" in each[0]]
+            plan, touched = await costs.explained(make.owner, *asked)
+            assert "sessions" not in costs.scanned(plan)
+            pages[count, *query] = (touched, len(statements))
+        await costs.forget_completed(make)
+
+    for (_, *query), (touched, statements) in pages.items():
+        few, as_many = pages[1000, *query]
+        assert touched <= few + 10, pages
+        assert statements == as_many <= 3, pages
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The fleet in numbers, and what they cost to read."""
 
 import asyncio
-import json
 import os
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 from jobs.fold_counts import fold_counts
 from persistence import public_stats
+from tests import costs
 
 URL = "/api/public/stats"
 NUMBERS = (
@@ -273,43 +273,19 @@ async def test_heartbeats_and_activities_write_to_no_index(make):
 # --- the cost ---
 
 
-def nodes(plan):
-    yield plan
-    for inner in plan.get("Plans", ()):
-        yield from nodes(inner)
-
-
 async def explained(make, projects=None):
-    """The nodes of the statement's plan, and the pages it touched."""
-    cursor = await make.owner.execute(
-        "explain (analyze, buffers, format json) " + public_stats.STATS,
-        {"org": make.org_id, "projects": projects, "lease": 50},
+    return await costs.explained(
+        make.owner, public_stats.STATS, {"org": make.org_id, "projects": projects, "lease": 50}
     )
-    (row,) = await cursor.fetchall()
-    plan = row[0] if not isinstance(row[0], str) else json.loads(row[0])
-    whole = plan[0]["Plan"]
-    return list(nodes(whole)), whole["Shared Hit Blocks"] + whole["Shared Read Blocks"]
 
 
 async def fill(make, run_job, count, activities):
     """`count` completed sessions, with ten activities each where they are wanted."""
-    await make.owner.execute(
-        "insert into sessions (org_id, id, project_id, public_id, issue_id, issue_identifier,"
-        " work_type, priority, status, total_cost_usd, finished_at, activity_count)"
-        " select %(org)s, 'done-' || n, %(project)s, lpad(to_hex(n), 16, '0'), 'i' || n, 'I-' || n,"
-        " 'qa', 3, 'completed', 0.01, now(), 10 from generate_series(1, %(count)s) n",
-        {"org": make.org_id, "project": make.project_id, "count": count},
-    )
-    if activities:
-        await make.owner.execute(
-            "insert into activities (org_id, session_id, seq, type, activity)"
-            ' select %(org)s, \'done-\' || n, a, \'thought\', \'{"type":"thought","content":"x"}\''
-            " from generate_series(1, %(count)s) n, generate_series(1, 10) a",
-            {"org": make.org_id, "count": count},
-        )
+    await costs.completed_sessions(make, count, activities=10 if activities else 0)
     await run_job(fold_counts)
-    for table in ("sessions", "activities", "session_counts", "session_count_changes", "workers"):
-        await make.owner.execute(f"vacuum analyze {table}")
+    await costs.vacuum(
+        make, "sessions", "activities", "session_counts", "session_count_changes", "workers"
+    )
 
 
 async def timed(make):
@@ -331,18 +307,12 @@ async def assert_flat(make, run_job, many, activities):
     await fill(make, run_job, 1000, activities)
     _, few_pages = await explained(make)
     few_seconds = await timed(make)
-    await make.owner.execute("delete from activities where org_id = %s", (make.org_id,))
-    await make.owner.execute("delete from sessions where id like 'done-%%'")
+    await costs.forget_completed(make)
 
     await fill(make, run_job, many, activities)
     for projects in (None, [make.project_id]):
         plan, pages = await explained(make, projects)
-        read = {
-            node["Relation Name"]
-            for node in plan
-            if node["Node Type"] == "Seq Scan" and "Relation Name" in node
-        }
-        assert read.isdisjoint({"sessions", "activities"})
+        assert costs.scanned(plan).isdisjoint({"sessions", "activities"})
         assert pages <= few_pages + 40, (few_pages, pages)
     many_seconds = await timed(make)
     print(f"\n1,000: {few_seconds * 1e3:.2f} ms, {few_pages} pages")
@@ -353,7 +323,8 @@ async def assert_flat(make, run_job, many, activities):
     return few_seconds, many_seconds
 
 
-async def test_the_past_is_not_read(make, run_job):
+async def test_failure_11_statistics_do_not_read_the_past(make, run_job):
+    """clients.md 11: list and statistics read every session one by one."""
     await assert_flat(make, run_job, 20_000, activities=False)
 
 

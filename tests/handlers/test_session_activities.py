@@ -2,11 +2,17 @@
 
 import asyncio
 import hashlib
+import os
 import secrets
+import time
 
 import pytest
 
+from persistence import session_activities
+from tests import costs
+
 URL = "/api/public/session-activities"
+SHARE = float(os.environ.get("PROVE_SHARE", "1"))
 
 
 def link(session_id):
@@ -355,3 +361,69 @@ async def test_reading_while_posting_leaves_nothing_out(make):
     await posting
 
     assert seen == list(map(str, range(40)))
+
+
+# --- the cost ---
+
+
+async def timed(make, **query):
+    await make.org.get(URL, params=query)
+    spent = []
+    for _ in range(30):
+        began = time.perf_counter()
+        assert len(contents(await make.org.get(URL, params=query))) == 100
+        spent.append(time.perf_counter() - began)
+    return sorted(spent)[len(spent) // 2]
+
+
+async def assert_flat(make, many):
+    """Reading one session's hundred activities beside a thousand others, and beside many."""
+    await allow_links(make)
+    watched = await make.session(activity_count=100, public_id=secrets.token_hex(8))
+    public_id = (await make.stored(watched)).public_id
+    await make.owner.execute(
+        "insert into activities (org_id, session_id, seq, type, activity)"
+        " select %s, %s, n, 'thought', jsonb_build_object('type', 'thought', 'content', n::text)"
+        " from generate_series(1, 100) n",
+        (make.org_id, watched),
+    )
+    whole = {"after": 0, "most": 1000, "bytes": 4_000_000}
+    caller = {
+        "org": make.org_id, "worker": None, "registration": None, "projects": None,
+        "by_public_id": True,
+    }  # fmt: skip
+    statements = {
+        "by id": (session_activities.READ, caller | whole | {"session": watched}),
+        "by public id": (session_activities.READ, caller | whole | {"session": public_id}),
+        "the news": (session_activities.READ, caller | whole | {"session": watched, "after": 98}),
+        "by link": (session_activities.READ_BY_LINK, whole | {"session": watched}),
+        "standing": (
+            session_activities.STANDING,
+            {"orgs": [make.org_id] * 2, "sessions": [watched, "done-1"]},
+        ),
+    }
+    pages, seconds = {}, {}
+    for count in (1000, many):
+        await costs.completed_sessions(make, count, activities=10)
+        await costs.vacuum(make, "sessions", "activities", "organizations")
+        for name, asked in statements.items():
+            plan, pages[count, name] = await costs.explained(make.owner, *asked)
+            assert costs.scanned(plan).isdisjoint({"sessions", "activities"}), name
+        seconds[count] = await timed(make, sessionId=watched)
+        await costs.forget_completed(make)
+    print("\n", {count: f"{each * 1e3:.2f} ms" for count, each in seconds.items()}, pages)
+    for name in statements:
+        # A tree that is ten or a hundred times as large is one or two levels higher.
+        assert pages[many, name] <= 1.6 * pages[1000, name] + 10, (name, pages)
+    return seconds[1000], seconds[many]
+
+
+async def test_other_sessions_activities_are_not_read(make):
+    await assert_flat(make, 10_000)
+
+
+@pytest.mark.prove
+async def test_a_million_activities_cost_what_ten_thousand_do(make):
+    few, many = await assert_flat(make, int(100_000 * SHARE))
+
+    assert many < 2 * few + 0.005

@@ -56,6 +56,9 @@ async def test_a_waiting_session_is_claimed_by_name(make, audit_log):
     assert said["claimed"] is True
     assert said["session"]["workerId"] == worker.id
     assert (said["work"]["sessionId"], said["work"]["leaseEpoch"]) == (session_id, 1)
+    for name in ("mcpAuthToken", "mcpAuthTokenExpiresAt"):  # fresh every time
+        assert again["work"].pop(name)
+        assert said["work"].pop(name)
     assert again == said | {"session": again["session"]}
     assert await audit_log(of="session.claimed") == [("session.claimed", session_id)]
 
@@ -268,6 +271,25 @@ async def test_a_worker_that_left_is_unknown(make, how):
         answer = await worker.client.get(f"{url}/poll" if how == "poll" else url)
 
     assert (answer.status_code, answer.json()["error"]) == (404, "Worker not found")
+
+
+async def test_a_poll_that_meets_the_good_bye_takes_nothing_with_it(make, owner):
+    """The session would wait a whole lease for a worker that is gone, and lose an attempt."""
+    worker, other = await make.worker(), await make.worker()
+    session_id = await make.session()
+
+    async with owner.transaction():
+        await owner.execute(
+            "update workers set left_at = now(), revoked_at = now() where id = %s", (worker.id,)
+        )
+        polling = asyncio.create_task(worker.client.get(f"/api/workers/{worker.id}/poll"))
+        await asyncio.sleep(0.5)
+        assert not polling.done()
+    met = await polling
+
+    assert met.json()["work"] == []
+    assert (await make.stored(session_id)).status == "pending"
+    assert await poll(other) == [session_id]
 
 
 # --- a lost poll answer ----------------------------------------------------------------------

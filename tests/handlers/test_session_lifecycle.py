@@ -1,6 +1,8 @@
 """A session's status, read and reported by workers."""
 
 import asyncio
+import time
+from datetime import datetime
 
 import pytest
 
@@ -25,7 +27,7 @@ async def put_into(make, worker, status):
     return session_id
 
 
-async def test_the_state_is_read_bare_with_times_in_milliseconds(make):
+async def test_the_state_is_read_bare(make):
     worker = await make.worker()
     session_id = await make.claimed(worker, project_name="billing")
 
@@ -36,8 +38,23 @@ async def test_the_state_is_read_bare_with_times_in_milliseconds(make):
     assert (state["status"], state["workerId"]) == ("claimed", worker.id)
     assert state["providerSessionId"] is None
     assert state["worktreePath"] == ""
-    # clients.md failure 13: seconds taken for milliseconds made a session of the year 58860.
-    assert 1_700_000_000_000 < state["createdAt"] <= state["claimedAt"] < 4_000_000_000_000
+
+
+async def test_failure_13_every_instant_is_in_milliseconds_of_now(make):
+    """clients.md 13: seconds taken for milliseconds made a session of the year 58860."""
+    worker = await make.worker()
+    session_id = await make.session()
+    begun = time.time() * 1000 - 60_000
+
+    (work,) = (await worker.client.get(f"/api/workers/{worker.id}/poll")).json()["work"]
+    state = (await worker.client.get(f"/api/sessions/{session_id}/status")).json()
+    beat = await worker.client.post(f"/api/workers/{worker.id}/heartbeat", json={"activeCount": 1})
+    listed = (await make.org.get("/api/public/sessions")).json()["sessions"]
+
+    instants = [state[name] for name in ("createdAt", "updatedAt", "queuedAt", "claimedAt")]
+    texts = [beat.json()["serverTime"], listed[0]["startedAt"]]
+    instants += [datetime.fromisoformat(text).timestamp() * 1000 for text in texts]
+    assert all(begun < each < begun + 120_000 for each in [*instants, work["queuedAt"]])
 
 
 async def test_a_constant_key_reads_the_sessions_of_its_project(make):
@@ -89,7 +106,6 @@ REPORTS = ("running", "finalizing", "completed", "failed", "stopped")
 @pytest.mark.parametrize("present", STATUSES)
 @pytest.mark.parametrize("reported", REPORTS)
 async def test_every_step_is_as_the_states_say(make, present, reported):
-    """Failure 6 of clients.md among them: `running` after `completed` reopened the session."""
     worker = await make.worker()
     session_id = await put_into(make, worker, present)
 
@@ -103,6 +119,23 @@ async def test_every_step_is_as_the_states_say(make, present, reported):
     else:
         assert (answer.status_code, stored.status) == (409, present)
         assert present in answer.json()["error"]
+
+
+@pytest.mark.parametrize("end", ["completed", "failed", "stopped"])
+async def test_failure_6_no_report_reopens_an_ended_session(make, audit_log, end):
+    """clients.md 6: there was no state machine; `running` after `completed` reopened a session."""
+    worker, other = await make.worker(), await make.worker()
+    session_id = await make.claimed(worker)
+    await report(worker, session_id, "running")
+    await report(worker, session_id, end)
+
+    late = await report(worker, session_id, "running")
+    stored = await make.stored(session_id)
+    offered = await other.client.get(f"/api/workers/{other.id}/poll")
+
+    assert (late.status_code, stored.status, stored.slot_worker_id) == (409, end, None)
+    assert offered.json()["work"] == []
+    assert len(await audit_log(of="session.running")) == 1
 
 
 @pytest.mark.parametrize("status", ["pending", "claimed", "done", "", None])
@@ -142,7 +175,8 @@ async def test_a_late_running_never_overwrites_the_real_provider_session(make):
     assert next_real.json()["session"]["providerSessionId"] == "prov-next"
 
 
-async def test_failure_5_a_report_after_a_stop_frees_the_slot_and_keeps_the_cost(make):
+@pytest.mark.parametrize("reported", ["finalizing", "completed", "failed", "stopped"])
+async def test_failure_5_a_report_after_a_stop_frees_the_slot_and_keeps_the_cost(make, reported):
     """clients.md 5: a stopped session stayed `finalizing`, and its slot stayed taken."""
     worker = await make.worker(capacity=1)
     session_id = await make.claimed(worker)
@@ -153,7 +187,7 @@ async def test_failure_5_a_report_after_a_stop_frees_the_slot_and_keeps_the_cost
     waiting = await make.session()
 
     full = await worker.client.get(f"/api/workers/{worker.id}/poll")
-    after = await report(worker, session_id, "finalizing", totalCostUsd=0.5)
+    after = await report(worker, session_id, reported, totalCostUsd=0.5)
     freed = await worker.client.get(f"/api/workers/{worker.id}/poll")
 
     assert full.json()["work"] == []

@@ -36,6 +36,11 @@ async def report(worker, session_id, status, **more):
     )
 
 
+async def unconfirmed(make, session_id):
+    answer = await make.org.get(f"/api/public/sessions/{await public_id(make, session_id)}")
+    return answer.json()["session"].get("unconfirmedMessages")
+
+
 async def later(make, seconds):
     await make.owner.execute(
         "update inbox_messages set offered_at = offered_at - make_interval(secs => %s)"
@@ -223,6 +228,24 @@ async def test_a_stop_is_seen_by_the_worker_and_ends_with_its_last_report(make, 
     assert await audit_log(of="session.stopped") == [("session.stopped", session_id)]
 
 
+async def test_a_stop_that_was_never_acknowledged_does_not_stop_the_next_attempt(make):
+    """Real clients see the status, end their agent, and acknowledge no message."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await report(worker, session_id, "running")
+    await prompt(make, session_id, "Also the refunds")
+    await stop(make, session_id)
+    await report(worker, session_id, "finalizing")
+
+    await prompt(make, session_id, "Go on after all")
+    again = (await poll(worker))["claimedSessionIds"]
+    await report(worker, session_id, "running")
+    messages = (await poll(worker))["inboxMessages"][session_id]
+
+    assert again == [session_id]
+    assert [message["payload"] for message in messages] == ["Also the refunds"]
+
+
 async def test_stopping_twice_is_stopping_once_and_an_ended_session_is_409(make, audit_log):
     worker = await make.worker()
     done = await make.claimed(worker)
@@ -387,3 +410,47 @@ async def test_a_session_that_ended_in_linear_is_stopped(anonymous, make, run_jo
     await ingest(anonymous, run_job, created, updated)
 
     assert (await make.stored(session_id)).status == "stopped"
+
+
+async def test_a_message_that_nobody_acknowledged_is_shown_after_its_fifth_offer(make):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await report(worker, session_id, "running")
+    await prompt(make, session_id, "Cover the refund path")
+    await prompt(make, session_id, "And the tests")
+
+    shown = []
+    for _ in range(5):
+        offered = (await poll(worker))["inboxMessages"][session_id]
+        shown.append(await unconfirmed(make, session_id))
+        await later(make, 31)
+    await worker.client.post(
+        f"/api/sessions/{session_id}/inbox/ack",
+        json={"workerId": worker.id, "messageId": offered[1]["id"], "lane": "urgent"},
+    )
+
+    assert shown[:4] == [None] * 4
+    assert [message["text"] for message in shown[4]] == ["Cover the refund path", "And the tests"]
+    (message,) = await unconfirmed(make, session_id)
+    assert message.pop("createdAt").endswith("Z")
+    assert message == {
+        "id": offered[0]["id"],
+        "type": "directive",
+        "text": "Cover the refund path",
+    }
+    assert (await poll(worker))["inboxMessages"] == {}
+
+
+async def test_of_many_unconfirmed_messages_the_latest_twenty_are_shown(make):
+    session_id = await make.session()
+    await make.owner.execute(
+        "insert into inbox_messages (org_id, session_id, ms, seq, lane, type, payload, offers)"
+        " select %s, %s, 1, n, 'urgent', 'directive', repeat('x', 3000) || n, 5"
+        " from generate_series(1, 30) n",
+        (make.org_id, session_id),
+    )
+
+    shown = await unconfirmed(make, session_id)
+
+    assert [message["id"] for message in shown] == [f"1-{number}" for number in range(11, 31)]
+    assert {len(message["text"]) for message in shown} == {2000}

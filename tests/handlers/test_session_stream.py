@@ -2,62 +2,24 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import sys
 import time
 from contextlib import asynccontextmanager
 
-import httpx
 import pytest
-import uvicorn
 
 from auth.schemes import COOKIE
-from handlers import event_stream, session_stream
+from handlers import event_stream
+from handlers import following as handlers_following
+from jobs.requeue_orphans import requeue_orphans
 from persistence.ephemeral import store
-from services import session_watch
-from settings import PROJECT
+from services import session_watch, watching
+from tests.streams import Stream, eventually, opened, own_server, watched
 
 
-@pytest.fixture(scope="session")
-async def address(application):
-    """The application of the tests behind a real server."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application, lifespan="off", log_level="critical", timeout_graceful_shutdown=1
-            )
-        )
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await serving
-
-
-class Stream:
-    """One open stream; `next` is the next event as (event, data, id)."""
-
-    def __init__(self, response):
-        self.response = response
-        self.comments = 0
-        self._lines = response.aiter_lines()
-
-    async def next(self, within=5.0):
-        async with asyncio.timeout(within):
-            event = {}
-            async for line in self._lines:
-                if line.startswith(":"):
-                    self.comments += 1
-                elif line:
-                    name, _, value = line.partition(": ")
-                    event[name] = value
-                elif "event" in event:
-                    return event["event"], json.loads(event["data"]), event.get("id")
-                else:
-                    event = {}
-        return None
+class Activities(Stream):
+    """An open stream of a session's activities."""
 
     async def activity(self, within=5.0):
         kind, data, number = await self.next(within)
@@ -65,26 +27,12 @@ class Stream:
         assert number == data["id"]
         return data["content"]
 
-    async def rest(self, within=5.0):
-        events = []
-        while (event := await self.next(within)) is not None:
-            events.append(event)
-        return events
-
 
 @asynccontextmanager
 async def following(address, caller, session_id, query=None, **headers):
-    async with (
-        httpx.AsyncClient(base_url=address, timeout=30) as client,
-        client.stream(
-            "GET",
-            f"/api/sessions/{session_id}/stream",
-            params=query,
-            headers={**dict(caller.headers), **headers},
-        ) as response,
-    ):
-        assert response.status_code == 200, await response.aread()
-        yield Stream(response)
+    path = f"/api/sessions/{session_id}/stream"
+    async with opened(address, caller, path, query, **headers) as stream:
+        yield Activities(stream.response)
 
 
 async def post(worker, session_id, content, **activity):
@@ -115,16 +63,6 @@ async def stored(make, count, status="running", missing=()):
         (make.org_id, session_id, count, list(missing)),
     )
     return session_id
-
-
-def watched():
-    return sum(map(len, session_watch.current()._watchers.values()))
-
-
-async def eventually(condition, within=5.0):
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 # --- what comes ---
@@ -207,6 +145,62 @@ async def test_a_posted_activity_arrives_at_once(make, address):
             delays.append(time.perf_counter() - began)
 
     assert sorted(delays)[10] < 0.4
+
+
+async def test_a_new_status_arrives_at_once(make, address, run_job, monkeypatch):
+    """By the nudge alone: the look that would find it is an hour away."""
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 3600)
+    worker, other = await make.worker(), await make.worker()
+    session_id = await make.session()
+    public_id = (await make.stored(session_id)).public_id
+    await make.owner.execute(
+        "insert into service_pulse (one, alive_since) values (true, now() - interval '1 hour')"
+        " on conflict (one) do update"
+        " set alive_since = now() - interval '1 hour', last_pulse_at = now()"
+    )
+
+    async def claimed_by(poller):
+        answer = await poller.client.get(f"/api/workers/{poller.id}/poll")
+        assert answer.json()["claimedSessionIds"] == [session_id]
+
+    async def silent():
+        await make.owner.execute(
+            "update workers set last_heartbeat_at = now() - interval '1 hour',"
+            " covered_at = now() - interval '1 hour' where id = %s",
+            (worker.id,),
+        )
+        await make.owner.execute(
+            "update sessions set last_call_at = now() - interval '1 hour'"
+            " where org_id = %s and id = %s",
+            (make.org_id, session_id),
+        )
+        assert await run_job(requeue_orphans) >= 1
+
+    steps = [
+        ("working", lambda: claimed_by(worker)),
+        ("queued", silent),
+        ("working", lambda: claimed_by(other)),
+        ("queued", lambda: other.client.delete(f"/api/workers/{other.id}")),
+        ("stopped", lambda: make.org.post(f"/api/public/sessions/{public_id}/stop")),
+    ]
+    async with following(address, make.org, session_id) as stream:
+        assert await stream.next() == ("status", {"status": "queued"}, None)
+        await asyncio.sleep(0.3)  # the subscription follows within a quarter of a second
+        for status, step in steps:
+            await step()
+            assert await stream.next(2) == ("status", {"status": status}, None)
+
+
+async def test_the_end_that_a_worker_reports_arrives_at_once(make, address, monkeypatch):
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 3600)
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    async with following(address, make.org, session_id) as stream:
+        await stream.next()
+        await asyncio.sleep(0.3)  # the subscription follows within a quarter of a second
+        await report(worker, session_id, "completed")
+
+        assert await stream.next(2) == ("status", {"status": "completed"}, None)
 
 
 async def test_many_streams_of_many_sessions_share_one_subscription(make, address):
@@ -367,7 +361,7 @@ async def test_a_links_hash_opens_no_stream(make, anonymous):
 
 @pytest.mark.parametrize("kind", ["key", "worker", "cookie"])
 async def test_a_credential_that_ends_ends_its_stream(make, address, monkeypatch, kind):
-    monkeypatch.setattr(session_stream, "CREDENTIAL_SECONDS", 0.3)
+    monkeypatch.setattr(handlers_following, "CREDENTIAL_SECONDS", 0.3)
     scopes = {} if kind == "worker" else {"scopes": ["sessions:read"]}
     key = await make.key_answer(projects=[make.project_id], **scopes)
     caller = make.client(key["fullKey"])
@@ -395,7 +389,7 @@ async def test_a_credential_that_ends_ends_its_stream(make, address, monkeypatch
 
 
 async def test_a_quiet_stream_shows_that_it_lives(make, address, monkeypatch):
-    monkeypatch.setattr(session_stream, "KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(handlers_following, "KEEP_ALIVE_SECONDS", 0.1)
     session_id = await make.session()
     async with following(address, make.org, session_id) as stream:
         await stream.next()
@@ -489,47 +483,6 @@ async def test_who_changes_a_session_behind_our_back_is_noticed(make, address):
 
 
 # --- the end of the process ---
-
-
-@asynccontextmanager
-async def own_server(given, tmp_path):
-    """The real web process, gunicorn's worker and all; yields it and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "RENSEI_WEB_DATABASE_URL": given.web_database_url,
-        "REDIS_URL": given.redis_url,
-        "RENSEI_MASTER_KEY": given.master_key.value,
-        "RENSEI_PORT": str(port),
-        "RENSEI_HOME": str(tmp_path),
-        "RENSEI_WORKERS": "1",
-    }
-    log = (tmp_path / "log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", "-m", "gunicorn"),
-        *("--config", str(PROJECT / "supervisor" / "gunicorn_conf.py"), "app:create_app()"),
-        cwd=PROJECT,
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(30), httpx.AsyncClient() as client:
-            while True:
-                try:
-                    if (await client.get(f"{url}/api/health")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    await asyncio.sleep(0.1)
-        yield process, url
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        log.close()
 
 
 async def test_sigterm_ends_open_streams_cleanly_and_soon(make, given, tmp_path):

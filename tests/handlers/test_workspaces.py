@@ -126,7 +126,7 @@ async def test_a_project_that_is_unknown_or_anothers_is_not_found(make):
     "changed",
     [
         {"provider": "gitlab"},
-        {"provider": "github"},
+        {"provider": "GitHub"},
         {"workspaceId": ""},
         {"workspaceId": "x" * 201},
         {"workspaceId": 7},

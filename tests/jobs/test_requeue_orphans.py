@@ -132,6 +132,46 @@ async def test_the_last_owner_takes_a_waiting_session_back_with_its_next_call(
     assert await audit_log(of="session.taken_back") == [("session.taken_back", session_id)]
 
 
+async def test_the_activity_that_takes_a_session_back_is_stored_though_the_epoch_grows(
+    make, run_job
+):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await silence(make, worker, LEASE + 5)
+    await run_job(requeue_orphans)
+
+    answer = await worker.client.post(
+        f"/api/sessions/{session_id}/activity",
+        json={
+            "workerId": worker.id,
+            "leaseEpoch": 1,
+            "activity": {"type": "thought", "content": "still here"},
+        },
+    )
+
+    stored = await make.stored(session_id)
+    assert answer.status_code == 200
+    assert (stored.lease_epoch, stored.activity_count) == (2, 1)
+
+
+async def test_an_attempt_that_is_over_takes_nothing_back(make, run_job):
+    """A process that hung since the first attempt wakes up while the second one is lost."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    for epoch in (1, 2):
+        await silence(make, worker, LEASE + 5)
+        await run_job(requeue_orphans)
+        answer = await worker.client.post(
+            f"/api/sessions/{session_id}/status",
+            json={"workerId": worker.id, "status": "running", "leaseEpoch": 1},
+        )
+        assert answer.status_code == (200 if epoch == 1 else 403)
+
+    stored = await make.stored(session_id)
+    assert (stored.status, stored.lease_epoch) == ("pending", 2)
+    assert "owned by another worker" in answer.json()["error"]
+
+
 async def test_a_lost_session_refuses_every_worker_but_its_last_owner(make, run_job):
     worker, other = await make.worker(), await make.worker()
     session_id = await make.claimed(worker)
@@ -176,15 +216,17 @@ async def test_a_covering_heartbeat_keeps_sessions_nobody_calls_about(make, run_
 
 async def test_a_call_about_a_session_keeps_it_without_any_heartbeat(make, run_job):
     worker = await make.worker()
-    kept, read, lost = [await make.claimed(worker) for _ in range(3)]
+    kept, read, told, lost = [await make.claimed(worker) for _ in range(4)]
     await silence(make, worker, LEASE + 5)
 
     await running(worker, kept)
+    await worker.client.post(f"/api/sessions/{told}/completion", json={"summary": "done"})
     await worker.client.get(f"/api/sessions/{read}/status")
     await run_job(requeue_orphans)
 
     assert (await make.stored(kept)).status == "running"
     assert (await make.stored(read)).status == "claimed"
+    assert (await make.stored(told)).status == "claimed"
     assert (await make.stored(lost)).status == "pending"
 
 
@@ -258,6 +300,66 @@ async def test_after_five_lost_leases_a_session_fails_with_the_reason(make, run_
     assert "silent" in stored.failure_reason
     assert stored.slot_worker_id is None
     assert await audit_log(of="session.failed") == [("session.failed", session_id)]
+
+
+async def test_a_session_that_fails_by_its_last_lost_lease_is_closed_in_linear(
+    make, run_job, linear
+):
+    await make.org.patch(f"/api/org/{make.org_id}/settings", json={"maxAttempts": 2})
+    session_id = await make.session()
+
+    async def told():
+        found = await make.owner.execute(
+            "select session_id, kind, payload from outbox where org_id = %s", (make.org_id,)
+        )
+        return [tuple(row) for row in await found.fetchall()]
+
+    async def lose():
+        worker = await make.worker()
+        assert await poll(worker) == [session_id]
+        await silence(make, worker, LEASE + 5)
+        await run_job(requeue_orphans)
+
+    await lose()
+    after_one = await told()
+    await lose()
+    await run_job(requeue_orphans)
+
+    assert after_one == []
+    body = "The session failed: its worker fell silent 2 times"
+    content = {"content": {"type": "response", "body": body}}
+    assert await told() == [(session_id, "activity", content)]
+
+
+async def test_more_leases_than_a_round_takes_end_in_one_run(make, run_job, monkeypatch):
+    from persistence import leases
+
+    monkeypatch.setattr(leases, "MOST_AT_ONCE", 2)
+    worker = await make.worker()
+    held = [await make.claimed(worker) for _ in range(5)]
+    await silence(make, worker, LEASE + 5)
+
+    await run_job(requeue_orphans)
+
+    assert {(await make.stored(each)).status for each in held} == {"pending"}
+
+
+async def test_a_session_that_a_call_is_about_right_now_is_left_to_it(make, run_job, owner, stores):
+    import psycopg
+
+    worker = await make.worker()
+    called, quiet = [await make.claimed(worker) for _ in range(2)]
+    await silence(make, worker, LEASE + 5)
+
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as call:
+        await call.execute(
+            "select from sessions where org_id = %s and id = %s for update", (make.org_id, called)
+        )
+        await run_job(requeue_orphans)
+        during = [(await make.stored(each)).status for each in (called, quiet)]
+        await call.rollback()
+
+    assert during == ["claimed", "pending"]
 
 
 async def test_the_organization_sets_how_many_attempts_there_are(make, run_job):

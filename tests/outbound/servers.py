@@ -1,18 +1,30 @@
-"""Servers on loopback that others are played by: one that says any bytes, and a small Linear."""
+"""Servers on loopback that others are played by: any bytes, a small Linear, a small GitHub."""
 
 import asyncio
 import json
 import re
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
-from outbound.linear import CREATE_ACTIVITY, CREATE_COMMENT, CREATE_ISSUE, UPDATE_SESSION
+from joserfc import jwt
+from joserfc.errors import JoseError
+
+from outbound.linear import (
+    CREATE_ACTIVITY,
+    CREATE_COMMENT,
+    CREATE_ISSUE,
+    UPDATE_ISSUE,
+    UPDATE_SESSION,
+)
 
 SHORT = {
     CREATE_ACTIVITY: "activity",
     CREATE_COMMENT: "comment",
     CREATE_ISSUE: "issue",
     UPDATE_SESSION: "external_urls",
+    UPDATE_ISSUE: "issue_update",
 }
 
 
@@ -119,7 +131,7 @@ class FakeLinear(Server):
         kind = SHORT.get(query)
         if kind is None:
             return graphql({"done": {"team": {"id": "team-1"}}})
-        if kind != "external_urls":
+        if kind not in {"external_urls", "issue_update"}:
             assert re.fullmatch(r"[0-9a-f-]{14}4[0-9a-f-]{21}", entity_id), "no UUID of version 4"
             if entity_id in self.known:
                 return known(entity_id)
@@ -133,6 +145,66 @@ class FakeLinear(Server):
             what.get("content", what).get("body") or what["content"].get("parameter")
             for _, what in self.said
         ]
+
+
+class FakeGitHub(Server):
+    """GitHub's REST API as far as the server uses it: tokens of one installation, account `acme`.
+
+    `trouble` are answers to give first, one a request; None lets one through. `minted` are the
+    bare names that each token was asked for. While `door` is not set, no answer goes out.
+    """
+
+    def __init__(self, key):
+        super().__init__(self._answer)
+        self.key = key
+        self.app_id = "4711"
+        self.repositories = ("billing", "ledger")
+        self.lifetime = 3600.0
+        self.seconds = 0.0
+        self.door = asyncio.Event()
+        self.door.set()
+        self.trouble = []
+        self.minted = []
+
+    async def _answer(self, asked):
+        await asyncio.sleep(self.seconds)
+        await self.door.wait()
+        if self.trouble and (trouble := self.trouble.pop(0)) is not None:
+            return trouble
+        if asked.path != "/app/installations/99/access_tokens":
+            return github(404, {"message": "Not Found"})
+        if not self._knows(asked.headers["authorization"].removeprefix("Bearer ")):
+            return github(401, {"message": "A JSON web token could not be decoded"})
+        names = json.loads(asked.body)["repositories"]
+        if unknown := set(names) - set(self.repositories):
+            return github(422, {"message": f"There is no repository {min(unknown)}"})
+        self.minted.append(names)
+        expires_at = datetime.now(UTC) + timedelta(seconds=self.lifetime)
+        return github(
+            201,
+            {
+                "token": f"ghs_{len(self.minted)}",
+                "expires_at": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "repositories": [{"full_name": f"acme/{name}"} for name in names],
+            },
+        )
+
+    def _knows(self, token):
+        """As GitHub does: the app's key, a life of ten minutes at the most, and not of later."""
+        try:
+            claims = jwt.decode(token, self.key, algorithms=["RS256"]).claims
+        except JoseError:
+            return False
+        now = time.time()
+        return (
+            claims["iss"] == self.app_id
+            and claims["iat"] <= now < claims["exp"]
+            and claims["exp"] - claims["iat"] <= 600
+        )
+
+
+def github(status, said, **headers):
+    return reply(status, json.dumps(said).encode(), Content_Type="application/json", **headers)
 
 
 def graphql(data):

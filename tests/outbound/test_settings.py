@@ -31,6 +31,16 @@ def test_linear_is_asked_by_https_unless_its_host_is_allowed():
     Settings.from_environment({"LINEAR_API_URL": "https://tracker.example/graphql"})
 
 
+def test_github_is_asked_by_https_unless_its_host_is_allowed():
+    http = {"GITHUB_API_URL": "http://ghe.lan/api/v3"}
+    with pytest.raises(SettingsError, match="GITHUB_API_URL must be https"):
+        Settings.from_environment(http)
+
+    found = Settings.from_environment({**http, "RENSEI_ALLOWED_PRIVATE_HOSTS": "ghe.lan"})
+
+    assert found.github_api_url == "http://ghe.lan/api/v3"
+
+
 @pytest.mark.parametrize("hosts", ["http://tracker.lan", "a/b", "*", "10.0.0.0/8", "a b", "a:b"])
 def test_hosts_are_names_or_addresses_with_or_without_a_port(hosts):
     with pytest.raises(SettingsError, match="RENSEI_ALLOWED_PRIVATE_HOSTS"):

@@ -21,6 +21,7 @@ SECRETS = {
         "RENSEI_ORG_KEY",
         "RENSEI_WORKER_KEY",
         "RENSEI_RUNTIME_TOKEN",
+        "RENSEI_BATCH_TOKEN",
         "RENSEI_SYSTEM_KEY",
         "RENSEI_SESSION",
         "RENSEI_M2M_CLIENT_ID",
@@ -94,6 +95,7 @@ def test_every_sample_calls_its_operation_with_its_example(
     [
         ("workerPoll", "RENSEI_WORKER_KEY"),
         ("daemonHeartbeat", "RENSEI_RUNTIME_TOKEN"),
+        ("postBatchResult", "RENSEI_BATCH_TOKEN"),
         ("listPublicSessions", "RENSEI_ORG_KEY"),
         ("createOrganization", "RENSEI_SYSTEM_KEY"),
     ],

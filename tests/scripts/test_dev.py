@@ -17,7 +17,7 @@ import pytest
 from settings import PROJECT
 from tests.supervisor.servers import free_port
 
-BOUND_SECONDS = 18.0
+BOUND_SECONDS = 60.0
 
 OPERATION = """
   /api/foo:

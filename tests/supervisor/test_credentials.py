@@ -74,6 +74,21 @@ def test_a_lost_master_key_is_not_replaced_under_data_that_needs_it(folder: Stat
         credentials.of_embedded(folder, settings(), has_data=True)
 
 
+def test_previous_master_keys_may_stand_in_the_file_or_the_environment(folder: StateFolder) -> None:
+    credentials.of_embedded(folder, settings(), has_data=False)
+    file = folder.path / "credentials"
+    file.write_text(file.read_text() + f"RENSEI_MASTER_KEY_PREVIOUS={'01' * 32}\n")
+
+    from_file = credentials.of_embedded(folder, settings(), has_data=True)
+    given = settings(RENSEI_MASTER_KEY_PREVIOUS=f"{'02' * 32}, {'03' * 32}")
+    from_environment = credentials.of_embedded(folder, given, has_data=True)
+
+    assert from_file.for_children["RENSEI_MASTER_KEY_PREVIOUS"] == "01" * 32
+    assert (
+        from_environment.for_children["RENSEI_MASTER_KEY_PREVIOUS"] == "02" * 32 + "," + "03" * 32
+    )
+
+
 def test_no_secret_shows_itself(folder: StateFolder) -> None:
     made = credentials.of_embedded(folder, settings(), has_data=False)
 

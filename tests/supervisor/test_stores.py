@@ -32,7 +32,7 @@ def ask_valkey(stores: Stores, *words: str) -> str:
 
 def test_every_role_can_log_in_and_only_the_owner_can_create(stores: Stores) -> None:
     with psycopg.connect(stores.owner_url) as db:
-        db.execute("create table things (id int)")
+        db.execute("create table owned (id int)")
         db.execute("create extension pg_trgm")
         db.execute("create extension unaccent")
         db.execute("set role rensei_web")

@@ -1,0 +1,75 @@
+"""What the tracker tells of an issue enters the built-in one."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain import issue_states
+from domain.tracker_events import ReportedIssue
+from persistence import audit, issues, project_settings, tracker_issues
+from services import automation
+
+
+async def take(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> str:
+    """Store a report; what is older than the last one changes nothing."""
+    await issues.take_turn(db, org_id, reported.id)
+    known = await tracker_issues.lock(db, org_id, project_id, reported.id)
+    if known is not None and _is_late(known, reported):
+        return f"issue {reported.id} is known as it became later"
+    project = await project_settings.get(db, org_id, None, project_id)
+    state, awaited = _state(known, reported, project.state_names)
+    columns = {**reported.columns, "state": state, "awaited": awaited, "gone": False}
+    if known is None:
+        values = {"org_id": org_id, "project_id": project_id, "id": reported.id, **columns}
+        await tracker_issues.add(db, values)
+    else:
+        await tracker_issues.change(db, org_id, project_id, reported.id, columns)
+    await _learn(db, org_id, project_id, columns)
+    before = None if known is None else known.state
+    if state is None or state == before:
+        return f"issue {reported.id} is stored"
+    await audit.append(
+        db, org_id, None, "issue.moved", ("issue", reported.id), {"from": before, "to": state}
+    )
+    if reported.at is None or (before is None and "stateId" not in reported.changed):
+        return f"issue {reported.id} is {state}"  # learned, not moved
+    issue = await tracker_issues.find(db, org_id, [project_id], reported.id)
+    became = await automation.follow(db, issue, before, state)
+    return f"issue {reported.id} is {state}; {became}"
+
+
+def _is_late(known: Any, reported: ReportedIssue) -> bool:
+    if known.reported_at is None:
+        return False
+    # What a session's event tells of its issue has no time, and is less than is known.
+    return reported.at is None or reported.at < known.reported_at
+
+
+def _state(
+    known: Any, reported: ReportedIssue, names: dict[str, str]
+) -> tuple[str | None, list[str]]:
+    """Our state after a report, and what of our own is still to be reported.
+
+    The tracker moves the issue when its word is a new one. An issue may be in a state that its team
+    lacks, and stays there while the team's is the same. What was sent from here comes back, maybe
+    after the issue has moved on here: that moves nothing.
+    """
+    present: str | None = None if known is None else known.state
+    awaited = list(known.awaited) if known is not None and known.awaits else []
+    told = reported.columns.get("reported_state")
+    if told is None or (known is not None and known.state and known.reported_state == told):
+        return present, awaited
+    state = issue_states.ours(told["name"], told["type"], names)
+    if state in awaited:
+        return present, awaited[awaited.index(state) + 1 :]
+    return state or present, awaited
+
+
+async def _learn(
+    db: AsyncConnection, org_id: str, project_id: str, columns: dict[str, Any]
+) -> None:
+    """Note the team's state and the labels that a report names."""
+    state, team = columns.get("reported_state"), columns.get("team")
+    if state and team and state["id"]:
+        await tracker_issues.note_state(db, org_id, project_id, team["id"], state)
+    await tracker_issues.note_labels(db, org_id, project_id, columns.get("labels", []))

@@ -1,0 +1,83 @@
+"""`python -m supervisor.rewrap`: brings everything that is sealed under the present master key.
+
+As the owner, whom alone every sealed column is open to; at every start with
+`RENSEI_MASTER_KEY_PREVIOUS`, before anything serves, and by hand whenever one likes.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from auth.credentials import row_data_key_context
+from auth.keyring import key_context
+from auth.sealing import MasterKey, WrongMasterKey
+from auth.webhook_signatures import secret_context
+from persistence import sealed
+from persistence.sealed import Column
+from persistence.tables import connections, credentials, org_webhook_secrets, signing_keys
+from services import connection_secrets
+from settings import Settings, SettingsError
+from supervisor.environment import DATABASE
+
+SEALED: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
+    (Column(signing_keys, "secret_encrypted"), lambda row: key_context(row.kid)),
+    (
+        Column(org_webhook_secrets, "secret_encrypted"),
+        lambda row: secret_context(row.org_id, row.provider),
+    ),
+    (Column(credentials, "data_key"), row_data_key_context),
+    (
+        Column(connections, "secret_encrypted"),
+        lambda row: connection_secrets.secret_context(row.org_id, row.id),
+    ),
+)
+"""Every column that is sealed under the master key, and what each row of it is sealed with.
+`credentials.sealed` is not: it is sealed under its data key."""
+
+
+def rewrap(owner_url: str, settings: Settings) -> int:
+    """Bring over what is not under the present master key yet, and say what came of it.
+
+    Returns how many rows no key opens. They are named and left as they are: a row that was lost
+    long ago must not keep the server from starting. Without previous keys nothing is done.
+    """
+    if settings.master_key is None or not settings.previous_master_keys:
+        return 0
+    master = MasterKey(settings.master_key, settings.previous_master_keys)
+    brought, lost = 0, 0
+    with psycopg.connect(owner_url, autocommit=True) as db:
+        for column, context in SEALED:
+            for row in sealed.walk(db, column):
+                try:
+                    fresh = master.rewrap(bytes(getattr(row, column.name)), context(row))
+                except WrongMasterKey as error:
+                    print(f"Not opened: {error}", flush=True)
+                    lost += 1
+                    continue
+                if fresh is not None:
+                    brought += sealed.replace(db, column, row, fresh)
+    if lost:
+        print(f"{brought} secrets were brought under RENSEI_MASTER_KEY, {lost} did not open.")
+    else:
+        print(
+            f"Everything is sealed under RENSEI_MASTER_KEY ({brought} secrets were brought over); "
+            "RENSEI_MASTER_KEY_PREVIOUS can be left out at the next start."
+        )
+    sys.stdout.flush()
+    return lost
+
+
+if __name__ == "__main__":
+    try:
+        given = Settings.from_environment()
+    except SettingsError as error:
+        sys.exit(f"rewrap: {error}")
+    if DATABASE not in os.environ or given.master_key is None or not given.previous_master_keys:
+        sys.exit(
+            "rewrap: set DATABASE_URL (the owner's), RENSEI_MASTER_KEY and "
+            "RENSEI_MASTER_KEY_PREVIOUS."
+        )
+    sys.exit(1 if rewrap(os.environ[DATABASE], given) else 0)

@@ -1,0 +1,134 @@
+"""Events are worked on once, in the order of their line, and tried again when they fail."""
+
+import pytest
+
+from jobs.deliver_events import deliver_events
+from persistence import sessions
+from tests.conftest import LINEAR_SECRET
+from tests.factories import linear_event, signed
+
+INGEST = "/api/webhooks/ingest/linear"
+
+
+@pytest.fixture
+async def workspace(make, run_job):
+    """A mapped workspace, and nothing of other tests in the inbox."""
+    await run_job(deliver_events)
+    body = {
+        "provider": "linear",
+        "workspaceId": "lin-" + make.slug,
+        "projectId": make.project_id,
+    }
+    made = await make.system.post(f"/api/org/{make.org_id}/workspaces", json=body)
+    assert made.status_code == 201, made.text
+    return body["workspaceId"]
+
+
+@pytest.fixture
+def send(anonymous):
+    async def send(event):
+        answer = await anonymous.post(INGEST, **signed(LINEAR_SECRET, event))
+        assert answer.status_code == 200
+        return answer.json()["eventId"]
+
+    return send
+
+
+@pytest.fixture
+def look(owner):
+    async def look(event_id):
+        rows = await owner.execute("select * from webhook_events where id = %s", [event_id])
+        return await rows.fetchone()
+
+    return look
+
+
+def prompt(created, text):
+    """What Linear sends when somebody speaks to the agent of a session."""
+    return {
+        **created,
+        "action": "prompted",
+        "agentActivity": {"type": "prompt", "body": text},
+        "webhookTimestamp": created["webhookTimestamp"] + 1,
+    }
+
+
+async def test_what_fails_holds_back_its_own_line_and_no_other(
+    make, workspace, send, look, run_job, owner, monkeypatch
+):
+    first, other = linear_event(workspace), linear_event(workspace)
+    adding = sessions.add
+
+    async def fails(db, values):
+        if values["id"] == first["agentSession"]["id"]:
+            raise RuntimeError("no")
+        return await adding(db, values)
+
+    monkeypatch.setattr(sessions, "add", fails)
+    ids = [await send(event) for event in (first, prompt(first, "Be quick"), other)]
+    await run_job(deliver_events)
+    during = [(await look(event_id)).status for event_id in ids]
+    monkeypatch.setattr(sessions, "add", adding)
+    await owner.execute("update webhook_events set next_try_at = now() where id = %s", [ids[0]])
+    await run_job(deliver_events)
+    after = [(await look(event_id)).status for event_id in ids]
+
+    assert during == ["failed", "received", "done"]
+    assert after == ["done", "done", "done"]
+    assert (await look(ids[1])).outcome.endswith("prompted")
+
+
+async def test_while_one_of_a_line_is_worked_on_the_next_waits_and_others_go_on(
+    workspace, send, look, run_job, stores
+):
+    import psycopg
+
+    first, other = linear_event(workspace), linear_event(workspace)
+    ids = [await send(event) for event in (first, prompt(first, "Be quick"), other)]
+
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as holder:
+        await holder.execute("select 1 from webhook_events where id = %s for update", [ids[0]])
+        await run_job(deliver_events)
+        during = [(await look(event_id)).status for event_id in ids]
+        await holder.rollback()
+    await run_job(deliver_events)
+
+    assert during == ["received", "received", "done"]
+    assert [(await look(event_id)).status for event_id in ids] == ["done"] * 3
+
+
+async def test_a_dead_event_lets_its_line_go_on(workspace, send, look, run_job, owner, monkeypatch):
+    first = linear_event(workspace)
+    adding = sessions.add
+
+    async def fails(db, values):
+        raise RuntimeError("no")
+
+    ids = [await send(event) for event in (first, prompt(first, "Anybody there?"))]
+    await owner.execute("update webhook_events set attempts = 7 where id = %s", [ids[0]])
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "add", fails)
+        await run_job(deliver_events)
+        assert (await look(ids[0])).status == "dead"
+    await owner.execute("update webhook_events set next_try_at = now() where id = %s", [ids[1]])
+    await run_job(deliver_events)
+
+    row = await look(ids[1])
+    assert (row.status, row.outcome) == ("done", f"session {first['agentSession']['id']} queued")
+    assert sessions.add is adding
+
+
+async def test_a_failure_is_known_as_the_organizations_own(
+    make, workspace, send, look, run_job, monkeypatch
+):
+    async def fails(db, values):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(sessions, "add", fails)
+    event_id = await send(linear_event(workspace))
+
+    await run_job(deliver_events)
+
+    row = await look(event_id)
+    assert (row.status, row.attempts, row.org_id) == ("failed", 1, make.org_id)
+    assert (row.type, row.outcome) == ("linear.agent_session.created", "RuntimeError")
