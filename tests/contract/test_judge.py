@@ -60,9 +60,8 @@ def stored(live: Live, opened: Any) -> list[Any]:
         ]
 
 
-@pytest.mark.parametrize(
-    "whose", ["RENSEI_ORG_KEY", pytest.param("RENSEI_WORKER_KEY", marks=pytest.mark.prove)]
-)
+@pytest.mark.prove
+@pytest.mark.parametrize("whose", ["RENSEI_ORG_KEY", "RENSEI_WORKER_KEY"])
 def test_a_server_that_keeps_the_contract_is_found_sound_and_left_whole(whose, tmp_path, capsys):
     with live_server(tmp_path / "server", RENSEI_FAILURES_PER_MINUTE="120") as live:
         key = seed(live, waiting=5)[whose]

@@ -93,7 +93,8 @@ class World:
             if org_wide
             else await maker.key(projects=[project_id], scopes=PROJECT_SCOPES)
         )
-        worker = await maker.worker(world.registrar, projectId=project_id)
+        # Room for what earlier tests left in the queue, and for its own.
+        worker = await maker.worker(world.registrar, projectId=project_id, capacity=1_000)
         world.runtime_token = worker.answer["runtimeToken"]
         await maker.empty_queue(project_id)
         session_id, world.agent_token = await maker.claimed_with_token(
