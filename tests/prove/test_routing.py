@@ -174,7 +174,7 @@ async def test_a_choice_comes_within_fifty_milliseconds_with_redis_or_without(
     owner = await connect(own_stores.owner_url)
     async with routed(server, owner) as fleet:
         with as_told(own_stores.valkey, redis):
-            prompt = await fleet.is_prompt(scaled(10_000, 2000), capsys, f"Redis {redis}")
+            prompt = await fleet.is_prompt(scaled(10_000, 1000), capsys, f"Redis {redis}")
 
     assert set(fleet.statuses) == {200}
     assert set(fleet.sources) == {"mab-routing"}
@@ -193,7 +193,7 @@ async def test_whoever_was_seen_lately_is_served_as_promptly_without_postgresql(
         unseen = Caller(server.port, stranger.token)
         await unseen.get(f"/api/workers/{stranger.id}/poll")
         with as_told(own_stores.postgres, postgresql):
-            prompt = await fleet.is_prompt(scaled(10_000, 2000), capsys, f"PostgreSQL {postgresql}")
+            prompt = await fleet.is_prompt(scaled(10_000, 1000), capsys, f"PostgreSQL {postgresql}")
             statuses = Counter(fleet.statuses)
             begun = time.monotonic()
             refused = await unseen.post(
