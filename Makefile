@@ -9,6 +9,7 @@ BASE_URL ?= http://127.0.0.1:8080
 CASES ?= 5000
 SHARE ?= 1
 AT_ONCE ?= 0
+ONLY ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run dev demo test prove browser bench check contract fuzz docs lock clean
@@ -47,7 +48,7 @@ demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and 
 	@exec $(RUN) -m demo $(ARGS)
 
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
-	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove
+	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove $(ONLY)
 
 browser: $(VENV)/.dev ## The pages in headless Chromium
 	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
