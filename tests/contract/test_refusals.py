@@ -116,7 +116,7 @@ async def other_registration(world: World) -> World:
 @each((o, kind) for o in OPERATIONS for kind in kinds(o))
 async def test_the_example_with_the_right_credential_passes(operation, kind, world):
     """Without this, every refusal below might be about something else."""
-    mine = await world.again(org_wide=kind is Kind.ORG_KEY)
+    mine = await world.again(org_wide=kind is Kind.ORG_KEY, only=parts(operation, EXAMPLE))
     registrar = mine.maker.client(mine.registrar)
     caller = registrar if kind is Kind.ORG_KEY else await mine.credential(kind)
 
@@ -507,7 +507,7 @@ async def test_a_browser_session_ends_by_the_clock_and_with_its_key(operation, w
 async def test_a_registration_that_expired_makes_no_new_runtime_tokens(
     operation, kind, world, owner
 ):
-    mine = await world.again()
+    mine = await world.again(only=parts(operation, EXAMPLE))
     caller = await mine.credential(kind)
     await _expire(owner, mine.registrar)
 
@@ -529,11 +529,11 @@ async def _expire(owner: Any, key: str) -> None:
 
 @each((o, kind) for o in OPERATIONS for kind in kinds(o) if kind is not Kind.SYSTEM)
 async def test_a_revoked_credential_is_401_at_once(operation, kind, world, owner):
-    mine = await world.again(org_wide=kind is Kind.ORG_KEY)
-    client = await mine.m2m_client(["*"])
+    mine = await world.again(org_wide=kind is Kind.ORG_KEY, only=parts(operation, EXAMPLE))
     if kind is Kind.COOKIE:
         speaker = mine.by_cookie(await mine.cookie(mine.registrar))
     elif kind is Kind.M2M:
+        client = await mine.m2m_client(["*"])
         speaker = mine.maker.client(await mine.m2m_token(client))
     else:
         signed_for = {Kind.RUNTIME: mine.runtime_token, Kind.BATCH: mine.batch_token}
@@ -541,11 +541,10 @@ async def test_a_revoked_credential_is_401_at_once(operation, kind, world, owner
     # Whatever remembers credentials between calls has now seen this one.
     for path in ("/api/cli/whoami", f"/api/workers/{mine.things['worker']}/poll"):
         await speaker.get(path)
-    key_id = await _key_id(owner, mine.registrar)
     gone = (
         f"/api/admin/m2m-clients/{client['clientId']}"
         if kind is Kind.M2M
-        else f"/api/org/{mine.maker.org_id}/keys/{key_id}"
+        else f"/api/org/{mine.maker.org_id}/keys/{await _key_id(owner, mine.registrar)}"
     )
     revoked = await mine.maker.org.delete(gone)
 

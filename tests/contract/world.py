@@ -3,13 +3,15 @@
 import json
 import secrets
 from base64 import urlsafe_b64decode
-from typing import Any, Final, Self
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, ClassVar, Final, Self
 
 from auth import tokens
 from domain.principal import WORKER_SCOPES, Kind
 from tests.client import BASE_URL, Client
 from tests.conftest import SYSTEM_KEY
-from tests.factories import Maker
+from tests.contract.operations import EXAMPLE
+from tests.factories import Made, Maker
 
 PROJECT_SCOPES: Final = [
     *WORKER_SCOPES,
@@ -59,6 +61,7 @@ class World:
 
     maker: Maker
     registrar: str
+    worker: Made
     things: dict[str, str]
     runtime_token: str
     batch_token: str
@@ -79,12 +82,23 @@ class World:
         """The same in another project of the organization."""
         return await self._fill(self.maker, await self.maker.project())
 
-    async def again(self, *, org_wide: bool = False) -> Self:
-        """The same in the same project, under another registration; maybe an org-wide one."""
-        return await self._fill(self.maker, self.project_id, org_wide=org_wide)
+    async def again(self, *, org_wide: bool = False, only: Iterable[str] = tuple(EXAMPLE)) -> Self:
+        """The same in the same project, under another registration; maybe an org-wide one.
+
+        `only` names the parts that are needed, so that hundreds of worlds are made quickly; a
+        worker and its credentials are always there.
+        """
+        return await self._fill(self.maker, self.project_id, org_wide=org_wide, only=only)
 
     @classmethod
-    async def _fill(cls, maker: Maker, project_id: str, *, org_wide: bool = False) -> Self:
+    async def _fill(
+        cls,
+        maker: Maker,
+        project_id: str,
+        *,
+        org_wide: bool = False,
+        only: Iterable[str] = tuple(EXAMPLE),
+    ) -> Self:
         world = cls()
         world.maker = maker
         world.project_id = project_id
@@ -94,82 +108,123 @@ class World:
             else await maker.key(projects=[project_id], scopes=PROJECT_SCOPES)
         )
         # Room for what earlier tests left in the queue, and for its own.
-        worker = await maker.worker(world.registrar, projectId=project_id, capacity=1_000)
-        world.runtime_token = worker.answer["runtimeToken"]
-        await maker.empty_queue(project_id)
-        session_id, world.agent_token = await maker.claimed_with_token(
-            worker, project_id=project_id
-        )
-        await maker.recovery_packet(session_id)
-        job_id, world.batch_token = await maker.claimed_batch_job(worker, project_id)
-        m2m_client = await world.m2m_client(["*"])
-        mapping = await maker.org.post(
-            f"/api/org/{maker.org_id}/workspaces",
-            json={
-                "provider": "linear",
-                "workspaceId": f"lin-{secrets.token_hex(4)}",
-                "projectId": project_id,
-            },
-        )
-        assert mapping.status_code == 201, mapping.text
-        # Of a machine whose worker sends no heartbeat, so that the mutation stays to be cancelled.
-        host = await maker.worker(
-            world.registrar, projectId=project_id, machineId=secrets.token_hex(8)
-        )
-        mutation = await maker.org.post(
-            "/api/daemon/mutations",
-            json={
-                "workerHostId": host.answer["workerHostId"],
-                "op": "project.remove",
-                "params": {"id": project_id},
-            },
-        )
-        assert mutation.status_code == 201, mutation.text
-        interview_id, interview_session = await maker.interview(project_id)
-        polled = await worker.client.get(f"/api/workers/{worker.id}/poll")
-        assert interview_session in polled.json()["claimedSessionIds"], polled.text
-        finished_interview, finished_session = await maker.interview(project_id)
-        await maker.end(finished_session)
-        credentials = [
-            await maker.credential(kind, EXAMPLE_TOKEN="example-token-of-the-tests")
-            for kind in ("anthropic", f"kind-{secrets.token_hex(4)}")
-        ]
-        connection = await maker.org.post(
-            f"/api/org/{maker.org_id}/connections",
-            json={"provider": "linear", "name": "test", "token": f"lin_{secrets.token_hex(16)}"},
-        )
-        assert connection.status_code == 201, connection.text
+        world.worker = await maker.worker(world.registrar, projectId=project_id, capacity=1_000)
+        world.runtime_token = world.worker.answer["runtimeToken"]
+        job_id, world.batch_token = await maker.claimed_batch_job(world.worker, project_id)
         world.things = {
             "organization": maker.org_id,
             "project": project_id,
-            "worker": worker.id,
-            "daemon": worker.id,
-            "session": session_id,
-            "public_session": (await maker.stored(session_id)).public_id,
-            "issue": (await maker.stored(session_id)).issue_id,
-            "waiting_session": await maker.session(project_id),
-            "interview": interview_id,
-            "interview_session": interview_session,
-            "finished_interview": finished_interview,
-            "key": (await maker.key_answer())["id"],
-            "mapping": mapping.json()["mapping"]["id"],
-            "worker_host": host.answer["workerHostId"],
-            "mutation": mutation.json()["mutation"]["id"],
+            "worker": world.worker.id,
+            "daemon": world.worker.id,
             "batch_job": job_id,
-            "finished_session": await maker.session(
-                project_id, status="completed", worker_id=worker.id
-            ),
-            "credential": credentials[-1]["id"],
-            "webhook_event": await maker.dead_event(),
             "workspace": f"lin-{secrets.token_hex(4)}",
-            "connection": connection.json()["connection"]["id"],
-            "m2m_client": m2m_client["clientId"],
-            "m2m_secret": m2m_client["clientSecret"],
             "registration_token": world.registrar,
             "slug": f"org-{secrets.token_hex(4)}",
             "project_slug": f"p-{secrets.token_hex(4)}",
         }
+        needed = set(only)
+        for parts, add in cls._ADDED.items():
+            if not needed.isdisjoint(parts):
+                world.things |= dict(zip(parts, await add(world), strict=True))
         return world
+
+    # What follows makes one group of things each, in the order of their parts in `_ADDED`.
+
+    async def _sessions(self) -> tuple[str, ...]:
+        await self.maker.empty_queue(self.project_id)
+        session_id, self.agent_token = await self.maker.claimed_with_token(
+            self.worker, project_id=self.project_id
+        )
+        await self.maker.recovery_packet(session_id)
+        stored = await self.maker.stored(session_id)
+        return session_id, stored.public_id, stored.issue_id
+
+    async def _interview(self) -> tuple[str, ...]:
+        interview_id, session_id = await self.maker.interview(self.project_id)
+        polled = await self.worker.client.get(f"/api/workers/{self.worker.id}/poll")
+        assert session_id in polled.json()["claimedSessionIds"], polled.text
+        return interview_id, session_id
+
+    async def _finished_interview(self) -> tuple[str, ...]:
+        interview_id, session_id = await self.maker.interview(self.project_id)
+        await self.maker.end(session_id)
+        return (interview_id,)
+
+    async def _waiting_session(self) -> tuple[str, ...]:
+        return (await self.maker.session(self.project_id),)
+
+    async def _finished_session(self) -> tuple[str, ...]:
+        return (
+            await self.maker.session(self.project_id, status="completed", worker_id=self.worker.id),
+        )
+
+    async def _key(self) -> tuple[str, ...]:
+        return ((await self.maker.key_answer())["id"],)
+
+    async def _m2m(self) -> tuple[str, ...]:
+        client = await self.m2m_client(["*"])
+        return client["clientId"], client["clientSecret"]
+
+    async def _mapping(self) -> tuple[str, ...]:
+        mapping = await self.maker.org.post(
+            f"/api/org/{self.maker.org_id}/workspaces",
+            json={
+                "provider": "linear",
+                "workspaceId": f"lin-{secrets.token_hex(4)}",
+                "projectId": self.project_id,
+            },
+        )
+        assert mapping.status_code == 201, mapping.text
+        return (mapping.json()["mapping"]["id"],)
+
+    async def _mutation(self) -> tuple[str, ...]:
+        # Of a machine whose worker sends no heartbeat, so that the mutation stays to be cancelled.
+        host = await self.maker.worker(
+            self.registrar, projectId=self.project_id, machineId=secrets.token_hex(8)
+        )
+        mutation = await self.maker.org.post(
+            "/api/daemon/mutations",
+            json={
+                "workerHostId": host.answer["workerHostId"],
+                "op": "project.remove",
+                "params": {"id": self.project_id},
+            },
+        )
+        assert mutation.status_code == 201, mutation.text
+        return host.answer["workerHostId"], mutation.json()["mutation"]["id"]
+
+    async def _credential(self) -> tuple[str, ...]:
+        made = [
+            await self.maker.credential(kind, EXAMPLE_TOKEN="example-token-of-the-tests")
+            for kind in ("anthropic", f"kind-{secrets.token_hex(4)}")
+        ]
+        return (made[-1]["id"],)
+
+    async def _connection(self) -> tuple[str, ...]:
+        connection = await self.maker.org.post(
+            f"/api/org/{self.maker.org_id}/connections",
+            json={"provider": "linear", "name": "test", "token": f"lin_{secrets.token_hex(16)}"},
+        )
+        assert connection.status_code == 201, connection.text
+        return (connection.json()["connection"]["id"],)
+
+    async def _webhook_event(self) -> tuple[str, ...]:
+        return (await self.maker.dead_event(),)
+
+    _ADDED: ClassVar[dict[tuple[str, ...], Callable[[Any], Awaitable[tuple[str, ...]]]]] = {
+        ("session", "public_session", "issue"): _sessions,
+        ("interview", "interview_session"): _interview,
+        ("finished_interview",): _finished_interview,
+        ("waiting_session",): _waiting_session,
+        ("finished_session",): _finished_session,
+        ("key",): _key,
+        ("m2m_client", "m2m_secret"): _m2m,
+        ("mapping",): _mapping,
+        ("worker_host", "mutation"): _mutation,
+        ("credential",): _credential,
+        ("connection",): _connection,
+        ("webhook_event",): _webhook_event,
+    }
 
     @property
     def ids(self) -> tuple[str, ...]:

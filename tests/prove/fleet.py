@@ -20,6 +20,8 @@ class Ledger:
     deliveries: list[tuple[str, int, str]] = field(default_factory=list)
     """(session, lease epoch, worker) of every poll answer."""
     completed: Counter[str] = field(default_factory=Counter)
+    offered_again: int = 0
+    """Times that a worker was offered what it still held and had said nothing about yet."""
     taken_away: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
 
@@ -33,7 +35,8 @@ class Daemon:
 
     def __init__(self, tenant: Tenant, worker: Worker, ledger: Ledger, beat_seconds: float) -> None:
         self.worker = worker
-        self.holding: set[str] = set()
+        self.holding: set[tuple[str, int]] = set()
+        """(session, lease epoch) of what it works on."""
         self._port = tenant.port
         self._ledger = ledger
         self._beat_seconds = beat_seconds
@@ -51,7 +54,8 @@ class Daemon:
             # A heartbeat that is lost is followed by the next one anyway.
             with suppress(OSError):
                 await caller.post(
-                    f"/api/workers/{self.worker.id}/heartbeat", {"activeCount": len(self.holding)}
+                    f"/api/workers/{self.worker.id}/heartbeat",
+                    {"activeCount": len({session for session, _ in self.holding})},
                 )
             with suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), self._beat_seconds)
@@ -60,16 +64,17 @@ class Daemon:
     async def _work(self, done: asyncio.Event) -> None:
         caller = Caller(self._port, self.worker.token)
         while not done.is_set():
-            work = await self._poll(caller)
+            # What an answer lost on its way offered is offered again: a daemon knows what it holds.
+            offered = await self._poll(caller)
+            work = [each for each in offered if _held(each) not in self.holding]
+            self._ledger.offered_again += len(offered) - len(work)
             for each in work:
-                self.holding.add(each["sessionId"])
-                self._ledger.deliveries.append(
-                    (each["sessionId"], each["leaseEpoch"], self.worker.id)
-                )
+                self.holding.add(_held(each))
+                self._ledger.deliveries.append((*_held(each), self.worker.id))
             for each in work:
                 await self._finish(caller, each)
-                self.holding.discard(each["sessionId"])
-            if not work:
+                self.holding.discard(_held(each))
+            if not offered:
                 await asyncio.sleep(EMPTY_PAUSE_SECONDS)
         caller.close()
 
@@ -109,6 +114,10 @@ class Daemon:
     def _note(self, answer: Answer, what: str) -> None:
         if answer.status != 200:
             self._ledger.unexpected.append(f"{what}: {answer.status} {answer.body.decode()}")
+
+
+def _held(work: dict[str, Any]) -> tuple[str, int]:
+    return work["sessionId"], work["leaseEpoch"]
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,8 @@ async def test_killed_web_and_job_processes_lose_no_session_and_complete_none_tw
     with capsys.disabled():
         print(
             f"\n{count:,} sessions in {drained.seconds:.1f} s with {killed.total()} kills: "
-            f"{len(held) - count} claims came back, {len(drained.ledger.taken_away)} refused late"
+            f"{len(held) - count} claims came back, {drained.ledger.offered_again} offered again, "
+            f"{len(drained.ledger.taken_away)} refused late"
         )
     assert drained.ledger.unexpected == []
     assert killed["web"] > 1
