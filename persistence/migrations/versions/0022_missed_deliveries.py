@@ -1,0 +1,8 @@
+"""Where the look for missed deliveries stands."""
+
+revision = "0022"
+down_revision = "0021"
+
+
+def upgrade() -> None:
+    """Nothing yet."""
