@@ -12,6 +12,7 @@ from auth import keyring
 from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
 from jobs.end_batch_leases import end_batch_leases
+from jobs.fetch_missed import fetch_missed
 from jobs.fold_counts import fold_counts
 from jobs.fold_phases import fold_phases
 from jobs.forget_answers import forget_answers
@@ -27,6 +28,7 @@ PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
 FORGET_SECONDS: Final = 60.0
+MISSED_SECONDS: Final = 30.0
 OUTBOX_SECONDS: Final = 2.0
 FRAMES_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 1.0
@@ -52,6 +54,7 @@ async def main() -> None:
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
+            _drive(fetch_missed, stop, lambda: asyncio.sleep(MISSED_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )

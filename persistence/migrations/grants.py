@@ -19,6 +19,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "projects": "select, insert, update",
         "connections": "select, insert, update, delete",
         "opened_repositories": "select, insert, update, delete",
+        "delivery_looks": "select, delete",
         "workspace_mappings": "select, insert, delete",
         "api_keys": "select, insert, update",
         "m2m_clients": "select, insert, update",
@@ -101,7 +102,9 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "tracker_comments": "select, insert, update, delete",
         "service_pulse": "select",
         "outbox": "select, insert, update",
-        "webhook_events": "select, update",
+        "webhook_events": "select, insert, update",
+        "webhook_deliveries": "select, insert",
+        "delivery_looks": "select, insert, update",
         "audit_pending": "select, insert, delete",
     },
 }

@@ -57,7 +57,7 @@ from persistence.tables.tracker import (
     tracker_relations,
     tracker_states,
 )
-from persistence.tables.webhooks import webhook_deliveries, webhook_events
+from persistence.tables.webhooks import delivery_looks, webhook_deliveries, webhook_events
 from persistence.tables.work import session_nacks, sessions
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "credential_rotations",
     "credential_streams",
     "credentials",
+    "delivery_looks",
     "file_reservations",
     "idempotency_keys",
     "inbox_messages",
