@@ -24,7 +24,7 @@ FULL = 10_000
 SENDERS = 8  # of two connections each
 TWICE = 40  # of so many, two come twice: one of GitHub's and one of Linear's
 WAYS = ("same id", "new id", "at once", "a day later")
-KILLED_AT = tuple(n / 12 for n in range(1, 12))
+KILLS = 40  # after every few seconds of its work
 REPOSITORY = "acme/billing"
 WORKSPACE = "lin-of-the-flood"
 
@@ -103,15 +103,15 @@ class Senders:
         return sorted(self.waits)[int(len(self.waits) * share)] * 1000
 
 
-async def kill_jobs(server, owner, count, killed):
+async def kill_jobs(server, owner, count, kills, killed):
     """Kill the job process again and again, each time in the midst of its work."""
-    for share in KILLED_AT:
-        while await done(owner) < count * share:
+    for number in range(1, kills + 1):
+        while await done(owner) < count * number / (kills + 1):
             await asyncio.sleep(0.05)
         # One that was killed a moment ago may not have been started again yet.
         with suppress(LookupError, ProcessLookupError):
             os.kill(server.jobs().pid, signal.SIGKILL)
-            killed.append(share)
+            killed.append(number)
 
 
 async def outcomes(owner):
@@ -155,7 +155,7 @@ async def test_every_webhook_is_done_once_however_often_it_comes_and_whoever_is_
     senders, killed = Senders(server.port), []
     begun = time.monotonic()
 
-    killing = asyncio.create_task(kill_jobs(server, other, count, killed))
+    killing = asyncio.create_task(kill_jobs(server, other, count, scaled(KILLS, 8), killed))
     await senders.send(iter(work))
     acknowledged = time.monotonic() - begun
     deadline = begun + 200 + count / 15
