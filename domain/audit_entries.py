@@ -69,6 +69,16 @@ class Seal:
     signature: str
 
 
+def in_order(occurred_at: datetime, row_before: datetime | None) -> datetime:
+    """The instant that a row is given: a chain never goes back in time.
+
+    Of two transactions the longer one may begin first and be sealed last, and a clock may be set
+    back; such a row takes the instant of the row before it. A step back in a stored chain is
+    therefore always a sign of tampering.
+    """
+    return occurred_at if row_before is None else max(occurred_at, row_before)
+
+
 def seal(entry: Entry, prev_hash: str, key_id: str, key: Ed25519PrivateKey) -> Seal:
     """Append an entry to its chain: hash it after the row before, and sign it."""
     members = _members(entry)

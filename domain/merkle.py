@@ -1,8 +1,8 @@
 """The Merkle tree of RFC 6962 section 2.1 over the rows of a chain.
 
-A node (level, number) is the complete subtree over the leaves from number * 2**level on. Such a node
-never changes once all its leaves are there, so each is stored once; every root and every proof of
-any size is made from O(log n) of them. Leaves are counted from 0: the row with sequence number 1 is
+A node (level, number) is the complete subtree over the leaves from number * 2**level on. It never
+changes once all its leaves are there, so each is stored once; every root and every proof of any
+size is made from O(log n) of them. Leaves are counted from 0: the row with sequence number 1 is
 leaf 0, and its data are the 32 bytes of its entry hash.
 """
 

@@ -18,6 +18,7 @@ from domain.audit_entries import (
     canonical,
     canonical_form,
     entry_hash,
+    in_order,
     is_signed,
     seal,
     signed_digest,
@@ -122,6 +123,14 @@ def test_a_change_of_what_the_chain_added_breaks_the_signature(change):
     sealed = seal(FIRST, GENESIS, KEY_ID, KEY)
 
     assert not is_signed(FIRST, replace(sealed, **change), KEY.public_key())
+
+
+def test_a_chain_never_goes_back_in_time():
+    early, late = FIRST.occurred_at, SECOND.occurred_at
+
+    assert in_order(early, None) == early
+    assert in_order(late, early) == late
+    assert in_order(early, late) == late
 
 
 def test_another_key_has_not_signed_it():
