@@ -29,6 +29,7 @@ audit_chains = Table(
     Column("workspace_id", Text, primary_key=True),
     Column("size", BigInteger, nullable=False, server_default="0"),
     Column("head_hash", LargeBinary, nullable=False),
+    instant("head_at"),
     Column("frontier", LargeBinary, nullable=False),
     Column("checkpoint_size", BigInteger, nullable=False, server_default="0"),
     instant("checkpoint_at"),

@@ -14,6 +14,7 @@ def upgrade() -> None:
     sa.Column('workspace_id', sa.Text(), nullable=False),
     sa.Column('size', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('head_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('head_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('frontier', sa.LargeBinary(), nullable=False),
     sa.Column('checkpoint_size', sa.BigInteger(), server_default='0', nullable=False),
     sa.Column('checkpoint_at', sa.DateTime(timezone=True), nullable=True),
