@@ -750,7 +750,7 @@ def conclude(check: Check, source_of_keys: str | None) -> None:
     if last >= first:
         shown = f"rows {first:,} to {last:,}"
         proved.append(
-            f"{shown} follow one another without a gap, go never back in time, have the content"
+            f"{shown} follow one another without a gap, never go back in time, have the content"
             " that their hashes were made of, and are signed by keys of the workspace, none after"
             " its revocation"
         )
