@@ -725,7 +725,7 @@ class Check:
             root, name = self.kept[size]
             if self.consistency is None or self.head is None:
                 continue
-            proof = self.consistency(size, bundle.size)
+            proof = self.consistency(size, bundle.size) if size else []
             if is_consistent(size, bundle.size, proof, root, self.head):
                 self.used.append(size)
             else:
@@ -836,9 +836,11 @@ class Server:
             return body
 
     def _open(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
-        url = self._address + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        url = self._address + path
+        if query is not None:
+            url += "?" + urllib.parse.urlencode({**query, "workspaceId": self._workspace})
         # A cache may not know yet that a key was made or revoked.
-        headers = {"X-Rensei-Org": self._workspace, "Cache-Control": "no-cache"}
+        headers = {"Cache-Control": "no-cache"}
         if self._key and not path.startswith("/.well-known/"):
             headers["Authorization"] = f"Bearer {self._key}"
         try:

@@ -7,16 +7,20 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 import verify
 from domain import merkle
-from tests.audit_bundles import Log, signing_key, write
+from tests.audit_bundles import Log, encoded, signing_key, write
 
 ROWS = 40
 ROTATED_AT = 15
@@ -657,6 +661,131 @@ def test_a_file_of_another_workspaces_checkpoints_cannot_be_checked_against(run)
     assert run(LOG.bundle(), [other.checkpoint()])[0] == 2
     assert run(LOG.bundle(), (), (), "--workspace", "org_other")[0] == 2
     assert run(LOG.bundle(), (), (), "--workspace", "org_demo")[0] == 0
+
+
+# --- a server's address ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server with the routes that are asked for; `shown` is the log that it shows."""
+
+    class Handler(BaseHTTPRequestHandler):
+        shown = LOG
+        asked: ClassVar = []
+
+        def do_GET(self):
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            self.asked.append((parts.path, query, self.headers.get("Authorization")))
+            log = self.shown
+            if parts.path == "/moved/api/audit/export":
+                self.send_response(302)
+                self.send_header("Location", "/api/audit/export")
+                self.end_headers()
+                return
+            if parts.path == "/.well-known/audit-keys/org_demo":
+                body = json.dumps(log.jwks()).encode()
+            elif parts.path == "/api/audit/export":
+                lines = log.bundle(int(query["from"]))
+                body = Path(write(tmp_path / "exported", lines)).read_bytes()
+            else:
+                old, size = int(query["from"]), int(query["to"])
+                proof = merkle.consistency(old, size, log.nodes(size))
+                body = json.dumps({"hashes": [encoded(each) for each in proof]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *told):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        serving = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        serving.start()
+        Handler.address = f"http://127.0.0.1:{listening.server_port}"
+        Handler.asked.clear()
+        yield Handler
+        listening.shutdown()
+        serving.join()
+
+
+@pytest.fixture
+def ask(server, tmp_path, capsys):
+    """Verify what the server shows, with a kept file; returns the exit status and the report."""
+
+    def ask(kept, *more, address=None):
+        (tmp_path / "kept").write_text(kept)
+        status = verify.main(
+            [
+                address or server.address,
+                "--workspace=org_demo",
+                "--key=rsk_live_x",
+                f"--checkpoint={tmp_path / 'kept'}",
+                "--json",
+                "--quiet",
+                *more,
+            ]
+        )
+        told = capsys.readouterr()
+        return status, json.loads(told.out) if told.out else told.err
+
+    return ask
+
+
+def test_a_servers_log_is_checked_at_its_address(server, ask):
+    status, report = ask(keep(LOG))
+
+    assert (status, report["findings"]) == (0, [])
+    assert says(report, "unproved", "they came from the server itself")
+    assert server.asked == [
+        ("/api/audit/export", {"from": "1", "workspaceId": "org_demo"}, "Bearer rsk_live_x"),
+        ("/.well-known/audit-keys/org_demo", {}, None),
+    ]
+
+
+def test_new_rows_alone_are_checked_against_what_was_kept_before(server, ask):
+    status, report = ask(keep(LOG), "--from=26")
+
+    assert (status, report["findings"]) == (0, [])
+    assert says(report, "proved", "rows 26 to 33 are those that a kept checkpoint covers")
+    assert [query for path, query, _ in server.asked if path.endswith("consistency")] == [
+        {"from": "7", "to": "40", "workspaceId": "org_demo"},
+        {"from": "16", "to": "40", "workspaceId": "org_demo"},
+    ]
+
+
+def test_a_log_that_did_not_grow_from_what_was_kept_is_found_out_by_new_rows_alone(server, ask):
+    log = a_log()
+    log.entries[11] = replace(log.entries[11], entity_id="another")
+    log.resign(11)
+    server.shown = log
+
+    assert wrong(ask(keep(LOG, (7, 16)), "--from=30")[1])[0] == "checkpoint-inconsistent"
+    assert wrong(ask(keep(LOG, (25,)), "--from=26")[1])[0] == "checkpoint-inconsistent"
+    assert ask(keep(LOG, (7,)), "--from=30")[0] == 0
+
+
+def test_a_server_that_lost_rows_is_found_out(server, ask):
+    server.shown = a_log(30)
+
+    status, report = ask(keep(LOG))
+
+    assert (status, wrong(report)) == (1, ("missing", 31, 33))
+
+
+def test_a_redirect_is_not_followed_with_the_key(server, ask):
+    status, told = ask(keep(LOG), address=f"{server.address}/moved")
+
+    assert status == 2
+    assert "302" in told
+    assert [path for path, _, _ in server.asked] == ["/moved/api/audit/export"]
+
+
+def test_a_server_that_is_not_there_cannot_be_checked(ask):
+    assert ask(keep(LOG), address="http://127.0.0.1:1")[0] == 2
+    assert verify.main(["http://127.0.0.1:1", "--quiet"]) == 2
 
 
 # --- its tree against the other -------------------------------------------------------------------
