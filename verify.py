@@ -556,7 +556,7 @@ class Bundle:
             if line["type"] == "keys":
                 self.keys = line
             elif line["type"] == "checkpoint":
-                self.checkpoint = parse_checkpoint(line["text"])
+                self.checkpoint = parse_checkpoint(str(line.get("text")))
             line = self._row()
         return line
 
