@@ -1,7 +1,6 @@
 """The keys that sign the chains: public parts that stay for good, private parts apart."""
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row, func, insert, select, text, update
@@ -51,8 +50,8 @@ async def create(
     )
 
 
-async def revoke(db: AsyncConnection, workspace_id: str) -> tuple[str, datetime] | None:
-    """End the key that signs now; returns its id and when, None when there is none.
+async def revoke(db: AsyncConnection, workspace_id: str) -> str | None:
+    """End the key that signs now; returns its id, None when there is none.
 
     Not before the last row that it signed, even if a clock was set back.
     """
@@ -65,7 +64,7 @@ async def revoke(db: AsyncConnection, workspace_id: str) -> tuple[str, datetime]
         update(audit_keys)
         .where(audit_keys.c.workspace_id == workspace_id, audit_keys.c.revoked_at.is_(None))
         .values(revoked_at=func.greatest(func.clock_timestamp(), last))
-        .returning(audit_keys.c.kid, audit_keys.c.revoked_at)
+        .returning(audit_keys.c.kid)
     )
-    row = done.one_or_none()
-    return None if row is None else (row.kid, row.revoked_at)
+    kid: str | None = done.scalar_one_or_none()
+    return kid
