@@ -1,6 +1,7 @@
 """What proves the audit log to others: checkpoints, proofs and bundles."""
 
 import base64
+import itertools
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
@@ -121,8 +122,8 @@ async def _head(db: Any, workspace: str, first: int, last: int, point: Any) -> l
     """The lines of a bundle before its rows."""
     size = point.tree_size
     numbers = sorted({first, last}) if first <= last else []
-    wanted = [node for number in numbers for node in merkle.inclusion_nodes(number - 1, size)]
-    known = await _nodes(db, workspace, wanted)
+    wanted = {number: merkle.inclusion_nodes(number - 1, size) for number in numbers}
+    known = await audit_log.nodes(db, workspace, [*itertools.chain(*wanted.values())])
     keys = await audit_keys.list_of(workspace)
     return [
         {
@@ -144,6 +145,9 @@ async def _head(db: Any, workspace: str, first: int, last: int, point: Any) -> l
                 "hashes": _texts(merkle.inclusion(number - 1, size, known)),
             }
             for number in numbers
+            # Where rows were removed a proof cannot be made; what is left is exported all the same,
+            # for those who check it to name what is missing.
+            if known.keys() >= set(wanted[number])
         ),
     ]
 
