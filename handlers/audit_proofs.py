@@ -16,7 +16,7 @@ from domain.principal import Principal
 from domain.times import iso
 from handlers.replies import Reply
 from persistence import audit_keys, audit_log
-from services.audit_rows import jwk, shown, workspace_of
+from services.audit_rows import jwk, shown_with, workspace_of
 
 PORTION: Final = 200
 GZIP: Final = 16 + zlib.MAX_WBITS
@@ -179,7 +179,7 @@ async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def _event(row: Any) -> bytes:
     """A row's line; its payload is written as it was hashed."""
-    return _line({"type": "event", **shown(row), "payload": orjson.Fragment(row.payload)})
+    return _line({"type": "event", **shown_with(row, orjson.Fragment(row.payload))})
 
 
 def _line(value: dict[str, Any]) -> bytes:
