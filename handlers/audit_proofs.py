@@ -1,6 +1,7 @@
 """What proves the audit log to others: checkpoints, proofs and bundles."""
 
 import base64
+import itertools
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from domain.principal import Principal
 from domain.times import iso
 from handlers.replies import Reply
 from persistence import audit_keys, audit_log
-from services.audit_rows import jwk, shown, workspace_of
+from services.audit_rows import jwk, shown_with, workspace_of
 
 PORTION: Final = 200
 GZIP: Final = 16 + zlib.MAX_WBITS
@@ -121,8 +122,8 @@ async def _head(db: Any, workspace: str, first: int, last: int, point: Any) -> l
     """The lines of a bundle before its rows."""
     size = point.tree_size
     numbers = sorted({first, last}) if first <= last else []
-    wanted = [node for number in numbers for node in merkle.inclusion_nodes(number - 1, size)]
-    known = await _nodes(db, workspace, wanted)
+    wanted = {number: merkle.inclusion_nodes(number - 1, size) for number in numbers}
+    known = await audit_log.nodes(db, workspace, [*itertools.chain(*wanted.values())])
     keys = await audit_keys.list_of(workspace)
     return [
         {
@@ -144,6 +145,9 @@ async def _head(db: Any, workspace: str, first: int, last: int, point: Any) -> l
                 "hashes": _texts(merkle.inclusion(number - 1, size, known)),
             }
             for number in numbers
+            # Where rows were removed a proof cannot be made; what is left is exported all the same,
+            # for those who check it to name what is missing.
+            if known.keys() >= set(wanted[number])
         ),
     ]
 
@@ -175,7 +179,7 @@ async def _compressed(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def _event(row: Any) -> bytes:
     """A row's line; its payload is written as it was hashed."""
-    return _line({"type": "event", **shown(row), "payload": orjson.Fragment(row.payload)})
+    return _line({"type": "event", **shown_with(row, orjson.Fragment(row.payload))})
 
 
 def _line(value: dict[str, Any]) -> bytes:

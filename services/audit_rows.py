@@ -13,6 +13,7 @@ from domain.principal import Kind, Principal
 from domain.times import iso, iso_or_none
 
 SAFE = 2**53 - 1
+MOST_UNREADABLE = 1_000
 
 
 def workspace_of(user: Principal, asked: str | None) -> str:
@@ -25,9 +26,16 @@ def workspace_of(user: Principal, asked: str | None) -> str:
     raise NotFound("Workspace not found")
 
 
-def payload_of(row: Any) -> Any:
-    """The payload as it was hashed; large doubles stay doubles, whoever reads them next."""
-    return json.loads(row.payload, parse_int=_number)
+def payload_of(row: Any) -> dict[str, Any]:
+    """The payload as it was hashed; large doubles stay doubles, whoever reads them next.
+
+    What somebody has made unreadable is shown as that: its hash says the rest.
+    """
+    try:
+        payload = json.loads(row.payload, parse_int=_number)
+    except (ValueError, ArithmeticError, RecursionError):
+        payload = None
+    return payload if isinstance(payload, dict) else {"unreadable": row.payload[:MOST_UNREADABLE]}
 
 
 def _number(text: str) -> int | float:
@@ -63,6 +71,11 @@ def seal_of(row: Any) -> Seal:
 
 def shown(row: Any) -> dict[str, Any]:
     """The row on the wire."""
+    return shown_with(row, payload_of(row))
+
+
+def shown_with(row: Any, payload: Any) -> dict[str, Any]:
+    """The row on the wire, its payload as it is given."""
     return {
         "id": row.id,
         "workspaceId": row.workspace_id,
@@ -72,7 +85,7 @@ def shown(row: Any) -> dict[str, Any]:
         "actorType": row.actor_type,
         "entityType": row.entity_type,
         "entityId": row.entity_id,
-        "payload": payload_of(row),
+        "payload": payload,
         "prevHash": row.prev_hash.hex(),
         "entryHash": row.entry_hash.hex(),
         "occurredAt": iso(row.occurred_at),

@@ -98,6 +98,28 @@ async def owner(stores: Stores) -> AsyncIterator[Any]:
     await connection.close()
 
 
+@pytest.fixture
+async def superuser(stores: Stores) -> AsyncIterator[Any]:
+    """A connection of somebody who may do everything, with a login of his own."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.rows import namedtuple_row
+
+    from supervisor.postgres import SUPERUSER
+
+    connect = psycopg.AsyncConnection.connect
+    async with await connect(stores.postgres.url(SUPERUSER), autocommit=True) as embedded:
+        await embedded.execute("create role mallory superuser login password 'mallory'")
+        login = {**conninfo_to_dict(stores.owner_url), "user": "mallory", "password": "mallory"}
+        try:
+            async with await connect(
+                **login, autocommit=True, row_factory=namedtuple_row
+            ) as connection:
+                yield connection
+        finally:
+            await embedded.execute("drop role mallory")
+
+
 @pytest.fixture(scope="session")
 async def jobs_database(given: settings.Settings) -> AsyncIterator[database.Database]:
     connected = database.Database(str(given.jobs_database_url))
