@@ -168,9 +168,7 @@ async def test_everybody_may_read_the_keys_that_sign(make, chain):
 
     (key,) = answer.json()["keys"]
     assert answer.headers["content-type"] == "application/jwk-set+json"
-    assert (
-        answer.headers["cache-control"] == "public, max-age=300, stale-while-revalidate=3600"
-    )
+    assert answer.headers["cache-control"] == "public, max-age=300, stale-while-revalidate=3600"
     assert answer.headers["access-control-allow-origin"] == "*"
     assert again.content == answer.content
     assert again.headers["etag"] == answer.headers["etag"]
@@ -182,7 +180,9 @@ async def test_everybody_may_read_the_keys_that_sign(make, chain):
     assert key["rensei:revoked_at"] is None
 
 
-@pytest.mark.parametrize("workspace", ["org_ffffffffffffffff", "x", ".json", "a%20b", "ä", "x" * 999])
+@pytest.mark.parametrize(
+    "workspace", ["org_ffffffffffffffff", "x", ".json", "a%20b", "ä", "x" * 999]
+)
 async def test_a_workspace_that_never_was_has_no_keys(anonymous, workspace):
     answer = await anonymous.get(f"/.well-known/audit-keys/{workspace}")
 
@@ -207,7 +207,9 @@ async def test_a_copy_that_is_still_right_is_not_sent_again(make, chain):
     assert answer.status_code == 200
 
 
-async def test_rotation_makes_a_key_that_no_other_is_derived_from(make, owner, chain, happens, seal):
+async def test_rotation_makes_a_key_that_no_other_is_derived_from(
+    make, owner, chain, happens, seal
+):
     answer = await make.org.post(ROTATE)
     await happens({"n": 10})
     await seal()
@@ -265,6 +267,7 @@ async def test_a_chain_that_never_began_is_valid_and_empty(make):
 @pytest.fixture
 def superuser(stores):
     """What nobody but a superuser can do to a chain."""
+
     def change(statement, *values):
         with psycopg.connect(stores.postgres.url(SUPERUSER)) as db:
             assert db.execute(statement, values).rowcount > 0

@@ -254,17 +254,18 @@ async def dumped_and_restored(here):
     )
 
 
+# Those that need no new start come first: a tenth of the proof is of them.
 HARMLESS = [
     more_rows,
     vacuum,
     rotation,
     dumped_and_restored,
-    restart,
-    analyze,
+    a_month_detached_and_attached,
     reindex,
     jobs_killed,
     a_month_attached,
-    a_month_detached_and_attached,
+    restart,
+    analyze,
     another_index,
     copied_and_put_back,
     another_column,
