@@ -6,8 +6,21 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+import settings
 from domain import checkpoints, merkle
 from domain.audit_entries import GENESIS, Entry, Seal, canonical, entry_hash, is_signed
+from jobs.seal_audit import seal_audit
+from persistence import database
+
+
+async def seal_all() -> None:
+    """Seal what waits, as the job process of the settings in use would."""
+    connected = database.Database(str(settings.current().jobs_database_url))
+    await connected.open()
+    with database.using(connected):
+        await seal_audit()
+    await connected.close()
+
 
 ROWS = "select * from audit_events where workspace_id = %s order by sequence_number"
 KEYS = "select * from audit_keys where workspace_id = %s"
