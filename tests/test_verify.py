@@ -4,6 +4,7 @@ import copy
 import gzip
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -204,6 +205,17 @@ def test_the_two_packages_are_pinned_to_the_versions_of_the_server():
         pin = next(line.split()[0] for line in locked.splitlines() if line.startswith(package))
         assert f'"{pin}"' in text
         assert pin in text.split('"""')[1]
+
+
+def test_every_word_for_what_is_wrong_is_explained():
+    text = Path(verify.__file__).read_text()
+    page = (Path(verify.__file__).parent / "docs" / "audit.md").read_text()
+
+    words = set(re.findall(r'(?:Bad|Finding|_find)\(\s*"([a-z-]+)"', text))
+    explained = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)
+
+    assert len(words) > 15
+    assert words == {word for words in explained for word in re.findall("[a-z-]+", words)}
 
 
 # --- bad rows -----------------------------------------------------------------------------------
