@@ -357,8 +357,8 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), _base64(root, 32), body, tuple(signatures))
 
 
-def checkpoints_of(lines: Iterable[str]) -> Iterator[Checkpoint]:
-    """The checkpoints of a file, one after the other."""
+def checkpoints_of(lines: Iterable[str]) -> Iterator[Checkpoint | None]:
+    """The checkpoints of a file, one after the other; None for one that the file's end cuts off."""
     gathered: list[str] = []
     below = False
     for line in lines:
@@ -369,8 +369,10 @@ def checkpoints_of(lines: Iterable[str]) -> Iterator[Checkpoint]:
         if gathered or line != "\n":
             gathered.append(line)
         below = signature
-    if gathered:
+    if below and gathered[-1].endswith("\n"):
         yield parse_checkpoint("".join(gathered))
+    elif gathered:
+        yield None
 
 
 def read_kept(
@@ -383,6 +385,11 @@ def read_kept(
         try:
             with open(name, encoding="utf-8", newline="\n") as lines:
                 for point in checkpoints_of(lines):
+                    if point is None:
+                        report.unproved.append(
+                            f"anything by the last checkpoint in {name}: it is cut off"
+                        )
+                        continue
                     if not point.is_of(workspace):
                         continue
                     seen += 1

@@ -4,6 +4,7 @@ import copy
 import gzip
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -204,6 +205,17 @@ def test_the_two_packages_are_pinned_to_the_versions_of_the_server():
         pin = next(line.split()[0] for line in locked.splitlines() if line.startswith(package))
         assert f'"{pin}"' in text
         assert pin in text.split('"""')[1]
+
+
+def test_every_word_for_what_is_wrong_is_explained():
+    text = Path(verify.__file__).read_text()
+    page = (Path(verify.__file__).parent / "docs" / "audit.md").read_text()
+
+    words = set(re.findall(r'(?:Bad|Finding|_find)\(\s*"([a-z-]+)"', text))
+    explained = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)
+
+    assert len(words) > 15
+    assert words == {word for words in explained for word in re.findall("[a-z-]+", words)}
 
 
 # --- bad rows -----------------------------------------------------------------------------------
@@ -650,6 +662,15 @@ def test_a_file_that_breaks_off_cannot_be_checked(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("cut", [1, 2, 5, 60, 100, 150])
+def test_a_checkpoint_that_was_cut_off_while_it_was_copied_is_left_out(run, cut):
+    status, report = run(LOG.bundle(), [(LOG.checkpoint(25) + "\n" + LOG.checkpoint(33))[:-cut]])
+
+    assert (status, report["findings"]) == (0, [])
+    assert says(report, "proved", "rows 1 to 25 are those that a kept checkpoint covers")
+    assert says(report, "unproved", "it is cut off")
+
+
 @pytest.mark.parametrize("text", ["", "nothing\n", LOG.checkpoint(5)[:-9], "\n\n"])
 def test_a_file_without_checkpoints_cannot_be_checked_against(run, text):
     assert run(LOG.bundle(), [text])[0] == 2
@@ -661,6 +682,46 @@ def test_a_file_of_another_workspaces_checkpoints_cannot_be_checked_against(run)
     assert run(LOG.bundle(), [other.checkpoint()])[0] == 2
     assert run(LOG.bundle(), (), (), "--workspace", "org_other")[0] == 2
     assert run(LOG.bundle(), (), (), "--workspace", "org_demo")[0] == 0
+
+
+def test_nothing_that_is_spoilt_at_random_passes_for_another_log(run, tmp_path, capsys):
+    rng = random.Random(1)
+    log = Log(12, rotate_at=6)
+    path = Path(write(tmp_path / "good", log.bundle(3, 10)))
+    (tmp_path / "jwks").write_text(json.dumps(log.jwks()))
+    (tmp_path / "kept").write_text(log.checkpoint(7))
+    good = gzip.decompress(path.read_bytes())
+    statuses = Counter()
+    for _ in range(250):
+        spoilt = bytearray(good)
+        place = rng.randrange(len(good))
+        match rng.randrange(4):
+            case 0:
+                spoilt[place] ^= 1 << rng.randrange(8)
+            case 1:
+                spoilt[place] = rng.choice(b'0123456789"{}[],:\\eE.- \n')
+            case 2:
+                del spoilt[place : place + rng.randrange(1, 40)]
+            case _:
+                other = rng.randrange(len(good))
+                spoilt[place:place] = good[other : other + rng.randrange(1, 60)]
+        path.write_bytes(spoilt)
+        status = verify.main(
+            [
+                str(path),
+                "--quiet",
+                f"--jwks={tmp_path / 'jwks'}",
+                f"--checkpoint={tmp_path / 'kept'}",
+            ]
+        )
+        statuses[status] += 1
+        if status == 0:
+            read = [json.loads(line) for line in spoilt.splitlines()]
+            for line, was in zip(read, map(json.loads, good.splitlines()), strict=True):
+                assert was["type"] != "event" or was.items() <= line.items()
+
+    assert set(statuses) == {0, 1, 2}
+    assert capsys.readouterr().err.count("could not be checked") >= statuses[2]
 
 
 # --- a server's address ---------------------------------------------------------------------------

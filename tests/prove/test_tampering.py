@@ -47,7 +47,10 @@ async def test_a_thousand_tamperings_are_named(
     rng = random.Random(20_260_701)
     named, wrong = Counter(), []
     order = TAMPERINGS * (scaled(TIMES) // len(TAMPERINGS) + 1)
+    # The owner of the tables is bound by row security until he lifts it.
+    await owner.execute("alter table audit_events no force row level security")
     for tamper in order[: scaled(TIMES, len(TAMPERINGS))]:
+        victim.connection = rng.choice([superuser, owner])
         expected = await tamper(victim, rng.randint(3, max(victim.kept) - 1), rng)
         status, found = await outside.check()
         if (status, found[:1]) == (1, [expected]):
@@ -55,6 +58,7 @@ async def test_a_thousand_tamperings_are_named(
         else:
             wrong.append((tamper.__name__, expected, status, found))
         await victim.restore()
+    await owner.execute("alter table audit_events force row level security")
 
     with capsys.disabled():
         print(f"\n{named.total()} tamperings, all named: {dict(named)}")
@@ -140,9 +144,14 @@ class Deployment:
             "--json",
             "--quiet",
         ]
-        status = await asyncio.to_thread(verify.main, arguments)
-        told = capsys.readouterr()
-        return status, json.loads(told.out) if told.out else told.err
+        async with asyncio.timeout(SEALED_SECONDS):
+            while True:
+                status = await asyncio.to_thread(verify.main, arguments)
+                told = capsys.readouterr()
+                if status != 2:
+                    return status, json.loads(told.out)["findings"]
+                # A server that comes up again may refuse for a moment; that is no alarm.
+                await asyncio.sleep(0.5)
 
 
 async def more_rows(here):
@@ -254,17 +263,18 @@ async def dumped_and_restored(here):
     )
 
 
+# Those that need no new start come first: a tenth of the proof is of them.
 HARMLESS = [
     more_rows,
     vacuum,
     rotation,
     dumped_and_restored,
-    restart,
-    analyze,
+    a_month_detached_and_attached,
     reindex,
     jobs_killed,
     a_month_attached,
-    a_month_detached_and_attached,
+    restart,
+    analyze,
     another_index,
     copied_and_put_back,
     another_column,
@@ -288,8 +298,7 @@ async def test_what_is_harmless_raises_no_alarm(serve, folder, scaled, capsys):
         await harmless(here)
         done[harmless.__name__] += 1
         await here.sealed()
-        status, report = await here.verified(capsys)
-        assert (status, report["findings"]) == (0, []), (harmless.__name__, report)
+        assert await here.verified(capsys) == (0, []), harmless.__name__
         if rng.random() < 0.5:
             here.keep()
         await here.happens()
