@@ -255,6 +255,13 @@ class Settings:
         "hosts in private networks (`host` or `host:port`, separated by commas) that outbound "
         "calls may reach, also by http; none by default",
     )
+    audit_checkpoint_file: Path | None = _setting(
+        "RENSEI_AUDIT_CHECKPOINT_FILE",
+        _path,
+        None,
+        "file that every checkpoint of the audit log is appended to; without it, "
+        "`audit/checkpoints` in the state folder",
+    )
     heartbeat_seconds: float = _setting(
         "RENSEI_HEARTBEAT_SECONDS", _seconds(0.05, 3600), 10.0, "how often workers send heartbeats"
     )

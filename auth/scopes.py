@@ -136,6 +136,15 @@ RULES: Final[dict[str, Rule]] = {
     "setCredential": Rule("credentials:write", MANAGERS),
     "listCredentials": Rule("credentials:read", MANAGERS),
     "deleteCredential": Rule("credentials:write", MANAGERS),
+    "listAuditEvents": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "getAuditKeys": Rule(PUBLIC),
+    "rotateAuditKey": Rule("audit:write", MANAGERS_AND_SYSTEM),
+    "verifyAudit": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "forgetAuditSubject": Rule("audit:write", MANAGERS_AND_SYSTEM),
+    "getAuditCheckpoint": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "getAuditInclusionProof": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "getAuditConsistencyProof": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "exportAuditEvents": Rule("audit:read", MANAGERS_AND_SYSTEM),
     "getHealth": Rule(PUBLIC),
 }
 

@@ -13,12 +13,15 @@ from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
 from jobs.end_batch_leases import end_batch_leases
 from jobs.fetch_missed import fetch_missed
+from jobs.file_checkpoints import file_checkpoints
 from jobs.fold_counts import fold_counts
 from jobs.fold_phases import fold_phases
 from jobs.forget_answers import forget_answers
+from jobs.make_audit_months import make_audit_months
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
+from jobs.seal_audit import seal_audit
 from jobs.send_outbox import send_outbox
 from persistence import database
 from persistence.ephemeral import nudges, store
@@ -31,6 +34,9 @@ FORGET_SECONDS: Final = 60.0
 MISSED_SECONDS: Final = 30.0
 OUTBOX_SECONDS: Final = 2.0
 FRAMES_SECONDS: Final = 60.0
+SEAL_SECONDS: Final = 0.4
+CHECKPOINTS_SECONDS: Final = 5.0
+MONTHS_SECONDS: Final = 3600.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
 
@@ -56,6 +62,9 @@ async def main() -> None:
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(fetch_missed, stop, lambda: asyncio.sleep(MISSED_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
+            _drive(seal_audit, stop, lambda: asyncio.sleep(SEAL_SECONDS)),
+            _drive(file_checkpoints, stop, lambda: asyncio.sleep(CHECKPOINTS_SECONDS)),
+            _drive(make_audit_months, stop, lambda: asyncio.sleep(MONTHS_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

@@ -11,13 +11,22 @@ from typing import Any, Final
 
 import psycopg
 
+from auth import audit_keys as of_audit
 from auth.credentials import row_data_key_context
 from auth.keyring import key_context
 from auth.sealing import MasterKey, WrongMasterKey
 from auth.webhook_signatures import secret_context
 from persistence import sealed
 from persistence.sealed import Column
-from persistence.tables import connections, credentials, org_webhook_secrets, signing_keys
+from persistence.tables import (
+    audit_chains,
+    audit_key_secrets,
+    audit_subjects,
+    connections,
+    credentials,
+    org_webhook_secrets,
+    signing_keys,
+)
 from services import connection_secrets
 from settings import Settings, SettingsError
 from supervisor.environment import DATABASE
@@ -32,6 +41,18 @@ SEALED: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
     (
         Column(connections, "secret_encrypted"),
         lambda row: connection_secrets.secret_context(row.org_id, row.id),
+    ),
+    (
+        Column(audit_key_secrets, "secret_encrypted"),
+        lambda row: of_audit.signing_context(row.kid),
+    ),
+    (
+        Column(audit_chains, "subject_key"),
+        lambda row: of_audit.digest_context(row.workspace_id),
+    ),
+    (
+        Column(audit_subjects, "key_encrypted"),
+        lambda row: of_audit.subject_context(row.workspace_id, row.id),
     ),
 )
 """Every column that is sealed under the master key, and what each row of it is sealed with.

@@ -41,6 +41,7 @@ GOOD = {
     "LINEAR_API_URL": ("https://linear.example/graphql", "https://linear.example/graphql"),
     "GITHUB_API_URL": ("https://ghe.example/api/v3/", "https://ghe.example/api/v3"),
     "RENSEI_ALLOWED_PRIVATE_HOSTS": ("fake.internal:8443", ("fake.internal:8443",)),
+    "RENSEI_AUDIT_CHECKPOINT_FILE": ("/var/log/checkpoints", Path("/var/log/checkpoints")),
     "RENSEI_HEARTBEAT_SECONDS": ("2.5", 2.5),
     "RENSEI_LEASE_SECONDS": ("30", 30.0),
     "RENSEI_POLL_SECONDS": ("1e0", 1.0),

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, pool
 
-from persistence.migrations.grants import apply_grants
+from persistence.migrations.grants import apply_grants, make_roles
 
 LOCK: Final = 4_027_115_206
 
@@ -24,6 +24,7 @@ def upgrade(owner_url: str) -> None:
     """
     with psycopg.connect(owner_url, autocommit=True) as lock:
         lock.execute("select pg_advisory_lock(%s)", (LOCK,))
+        make_roles(lock)  # some migrations name them
         engine = create_engine(
             "postgresql+psycopg://",
             creator=lambda: psycopg.connect(owner_url),

@@ -65,6 +65,13 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "webhook_events": "select, insert, update",
         "webhook_deliveries": "select, insert",
         "audit_pending": "insert",
+        "audit_events": "select",
+        "audit_chains": "select",
+        "audit_nodes": "select",
+        "audit_checkpoints": "select",
+        "audit_keys": "select, insert, update",
+        "audit_key_secrets": "insert",
+        "audit_subjects": "select, delete",
     },
     JOBS: {
         "organizations": "select",
@@ -106,16 +113,23 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "webhook_deliveries": "select, insert",
         "delivery_looks": "select, insert, update",
         "audit_pending": "select, insert, delete",
+        "audit_events": "select, insert",
+        "audit_chains": "select, insert, update",
+        "audit_nodes": "select, insert",
+        "audit_checkpoints": "select, insert, update",
+        "audit_keys": "select, insert",
+        "audit_key_secrets": "select, insert",
+        "audit_subjects": "select, insert",
     },
 }
 
 
-def apply_grants(owner: psycopg.Connection[Any]) -> None:
-    """Make the roles where they are missing, and give each exactly what the table says.
+def make_roles(owner: psycopg.Connection[Any]) -> None:
+    """Make the roles where they are missing.
 
     Roles belong to the whole cluster, so another database's start may make them first.
     """
-    for role, tables in GRANTS.items():
+    for role in GRANTS:
         name = sql.Identifier(role)
         known = owner.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
         if not known:
@@ -123,6 +137,12 @@ def apply_grants(owner: psycopg.Connection[Any]) -> None:
                 owner.execute(sql.SQL("create role {} nologin").format(name))
             except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
                 pass
+
+
+def apply_grants(owner: psycopg.Connection[Any]) -> None:
+    """Give each role, once made, exactly what the table says."""
+    for role, tables in GRANTS.items():
+        name = sql.Identifier(role)
         with owner.transaction():
             owner.execute(sql.SQL("revoke all on all tables in schema public from {}").format(name))
             owner.execute(sql.SQL("grant usage on schema public to {}").format(name))

@@ -11,6 +11,15 @@ from persistence.tables.access import (
     m2m_clients,
     signing_keys,
 )
+from persistence.tables.audit import (
+    audit_chains,
+    audit_checkpoints,
+    audit_events,
+    audit_key_secrets,
+    audit_keys,
+    audit_nodes,
+    audit_subjects,
+)
 from persistence.tables.batch import batch_jobs
 from persistence.tables.connections import connections, opened_repositories
 from persistence.tables.counts import (
@@ -63,7 +72,14 @@ from persistence.tables.work import session_nacks, sessions
 __all__ = [
     "activities",
     "api_keys",
+    "audit_chains",
+    "audit_checkpoints",
+    "audit_events",
+    "audit_key_secrets",
+    "audit_keys",
+    "audit_nodes",
     "audit_pending",
+    "audit_subjects",
     "batch_jobs",
     "browser_sessions",
     "completions",

@@ -33,7 +33,13 @@ def test_the_table_has_every_operation_and_no_other():
 def test_only_public_operations_and_those_with_the_credential_in_the_body_name_no_kind():
     without = {name for name, rule in RULES.items() if not rule.kinds}
 
-    assert without == {"daemonRegister", "issueM2MToken", "webhookIngest", "getHealth"}
+    assert without == {
+        "daemonRegister",
+        "issueM2MToken",
+        "webhookIngest",
+        "getHealth",
+        "getAuditKeys",
+    }
 
 
 def test_every_scope_but_systems_and_a_batch_tokens_can_be_minted_into_a_key():

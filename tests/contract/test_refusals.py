@@ -42,6 +42,7 @@ SIGNATURE: Final = "the signature over the body is the credential, and no bearer
 
 EXCEPTIONS: Final[dict[tuple[str, str], str]] = {
     ("no credential", "getHealth"): ANYONE,
+    ("no credential", "getAuditKeys"): ANYONE,
     ("no credential", "issueM2MToken"): CLIENT_SECRET,
     ("no credential", "daemonRegister"): TOKEN_IN_BODY,
     ("a day ago", "workerRefreshToken"): "renewing a token that has expired is what it is for",

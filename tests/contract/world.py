@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Self
 
 from auth import tokens
 from domain.principal import WORKER_SCOPES, Kind
+from tests import chains
 from tests.client import BASE_URL, Client
 from tests.conftest import SYSTEM_KEY
 from tests.contract.operations import EXAMPLE
@@ -76,6 +77,11 @@ class World:
             json={"webhookSecrets": {"linear": secrets.token_hex(16)}},
         )
         assert changed.status_code == 200, changed.text
+        # The system's chain has a row too, for the system key to read.
+        await owner.execute(
+            "insert into audit_pending (event_type, actor_type) values ('test.happened', 'system')"
+        )
+        await chains.seal_all()
         return await cls._fill(maker, maker.project_id)
 
     async def next_door(self) -> Self:

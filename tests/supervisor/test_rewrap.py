@@ -39,6 +39,12 @@ NOT_SEALED = {
     ("file_reservations", "file_key"),  # a hash
     ("tracker_comments", "digest"),  # another
     ("credentials", "sealed"),  # under its data key, which is rewrapped
+    ("audit_chains", "frontier"),  # hashes
+    ("audit_checkpoints", "time_stamp"),  # an authority's, of what is public
+    ("audit_events", "signature"),
+    ("audit_keys", "public_key"),
+    ("audit_nodes", "hash"),
+    ("audit_subjects", "digest"),  # keyed
 }
 """Columns of bytes, beside hashes, that are not sealed under the master key."""
 
