@@ -132,7 +132,8 @@ def test_a_malformed_setting_is_named_with_what_it_wants(name, raw):
     assert text.endswith("Correct the environment and start again.")
     wants = text.removeprefix(f"{name} must be ").partition(". ")[0]
     assert re.match(
-        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true|wordllama)",
+        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true|"
+        r"wordllama)",
         wants,
     )
 
