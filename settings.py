@@ -130,6 +130,12 @@ def _switch(raw: str) -> bool:
     return raw == "true"
 
 
+def _embedder(raw: str) -> str:
+    if raw != "wordllama":
+        raise ValueError("wordllama, or nothing for none")
+    return raw
+
+
 def _long_secret(raw: str) -> Secret:
     if len(raw) < 16:
         raise ValueError("at least 16 characters")
@@ -296,6 +302,12 @@ class Settings:
         _switch,
         False,
         "whether the server chooses the provider of a session by what earlier ones earned",
+    )
+    embedder: str | None = _setting(
+        "RENSEI_EMBEDDER",
+        _embedder,
+        None,
+        "by what agents' notes are found beside their words: `wordllama`, see docs/mcp.md",
     )
     worker_api_key: Secret | None = _setting(
         "WORKER_API_KEY",

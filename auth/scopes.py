@@ -24,6 +24,7 @@ MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
 SYSTEM: Final = frozenset({Kind.SYSTEM})
 COOKIE_ONLY: Final = frozenset({Kind.COOKIE})
 BATCH_ONLY: Final = frozenset({Kind.BATCH})
+AGENTS: Final = frozenset({Kind.AGENT, Kind.PROJECT_KEY, Kind.ORG_KEY, Kind.M2M})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ RULES: Final[dict[str, Rule]] = {
     "getInterview": Rule("sessions:read", READERS),
     "sendInterviewTurn": Rule("sessions:write", READERS),
     "streamInterview": Rule("sessions:read", READERS),
+    "mcpCall": Rule("sessions:write", AGENTS, worker_scope="worker:session"),
     "issueM2MToken": Rule(PUBLIC),
     "mintApiKey": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
     "listApiKeys": Rule("org_keys:write", MANAGERS_AND_SYSTEM),

@@ -94,6 +94,22 @@ async def find(
     db: AsyncConnection, org_id: str, projects: frozenset[str] | None, public_id: str
 ) -> Row[Any] | None:
     """One visible session with what its page shows; None when there is none."""
+    return await _find(db, org_id, projects, sessions.c.public_id == public_id)
+
+
+async def find_by_id(
+    db: AsyncConnection, org_id: str, projects: frozenset[str] | None, session_id: str
+) -> Row[Any] | None:
+    """The same by the session's own id."""
+    return await _find(db, org_id, projects, sessions.c.id == session_id)
+
+
+async def _find(
+    db: AsyncConnection,
+    org_id: str,
+    projects: frozenset[str] | None,
+    named: ColumnElement[bool],
+) -> Row[Any] | None:
     detail = (
         *SHOWN,
         sessions.c.issue_title,
@@ -105,6 +121,6 @@ async def find(
         UNCONFIRMED.label("unconfirmed"),
         LINKS.label("links"),
     )
-    query = _visible(detail, org_id, projects).where(sessions.c.public_id == public_id)
+    query = _visible(detail, org_id, projects).where(named)
     found: Row[Any] | None = (await db.execute(query)).one_or_none()
     return found

@@ -74,6 +74,10 @@ async def judge(response: httpx.Response) -> None:
         return
     if response.status_code >= 400:
         body = response.json()
+        if "jsonrpc" in body:
+            assert response.request.url.path.startswith("/api/mcp/")
+            assert set(body["error"]) <= {"code", "message", "data"}, body
+            body = {"error": body["error"]["message"]}
         own = {"cancelled", "reason"} if body.get("cancelled") is False else set()
         assert set(body) <= {"error", "message", "error_description"} | own, body
         assert isinstance(body["error"], str), body

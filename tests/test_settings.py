@@ -49,6 +49,7 @@ GOOD = {
     "RENSEI_FAILURES_PER_MINUTE": ("0", 0),
     "M2M_TOKEN_LIFETIME": ("60", 60),
     "ROUTING_SELECTOR_ENABLED": ("true", True),
+    "RENSEI_EMBEDDER": ("wordllama", "wordllama"),
     "WORKER_API_KEY": ("x" * 16, Secret("x" * 16)),
     "WORKER_API_KEY_PROJECT": ("proj_demo", "proj_demo"),
 }
@@ -61,6 +62,7 @@ BAD = [
     ("RENSEI_PORT", "-1"),
     ("RENSEI_PORT", "8080.0"),
     ("ROUTING_SELECTOR_ENABLED", "1"),
+    ("RENSEI_EMBEDDER", "gpt"),
     ("ROUTING_SELECTOR_ENABLED", "True"),
     ("RENSEI_WORKERS", "0"),
     ("RENSEI_WORKERS", "65"),
@@ -131,7 +133,8 @@ def test_a_malformed_setting_is_named_with_what_it_wants(name, raw):
     assert text.endswith("Correct the environment and start again.")
     wants = text.removeprefix(f"{name} must be ").partition(". ")[0]
     assert re.match(
-        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true)",
+        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true|"
+        r"wordllama)",
         wants,
     )
 

@@ -48,6 +48,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "security_scans": "select, insert, update",
         "file_reservations": "select, insert, update, delete",
         "tool_errors": "select, insert",
+        "memories": "select, insert, update",
         "tracker_issues": "select, insert, update",
         "tracker_states": "select",
         "tracker_labels": "select",

@@ -41,6 +41,7 @@ from persistence.tables.ground import metadata
 from persistence.tables.happenings import audit_pending
 from persistence.tables.hosts import mutations, worker_hosts
 from persistence.tables.interviews import interview_frames, interview_turns, interviews
+from persistence.tables.memory import memories
 from persistence.tables.recovery import recovery_packets
 from persistence.tables.reports import (
     activities,
@@ -97,6 +98,7 @@ __all__ = [
     "interviews",
     "issue_phases",
     "m2m_clients",
+    "memories",
     "metadata",
     "mutations",
     "opened_repositories",

@@ -231,6 +231,7 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
         for session_id, public_id, issue_id in (
             (EXAMPLE["session"], EXAMPLE["public_session"], "b1d2"),
             (AT_WORK, AT_WORK.replace("-", "")[:16], "b1d3"),
+            (EXAMPLE["agent_session"], "5e551031a0b1c2d3", "b1d5"),
         ):
             _insert(
                 db,

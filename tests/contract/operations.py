@@ -29,6 +29,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "daemon": "wkr_3e91b0c27a5d48f6",
     "session": "7f0c3a52-9d1e-4b7e-8a61-0b2f6a1d4c90",
     "public_session": "e55f6a1f79dd4a85",
+    "agent_session": "sess_31",
     "waiting_session": "3c5d9a70-41f2-4e6b-b0a8-52d7e9f1c684",
     "finished_session": "0b1f6c2e-58c4-4f0e-9b1d-6a8f1c2d3e4f",
     "interview": "int_4c1e90b7a2d35f68",
@@ -142,7 +143,9 @@ status for a failure of the call: operation -> member."""
 
 
 OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
-    ("cancelDaemonMutation", "409"): "MutationNotCancelled"
+    ("cancelDaemonMutation", "409"): "MutationNotCancelled",
+    ("mcpCall", "400"): "McpRefusal",
+    ("mcpCall", "404"): "McpRefusal",
 }
 """(operation, status) whose refusal has members of its own, which clients read, beside `error`:
 -> the schema."""

@@ -29,7 +29,9 @@ PROJECT_SCOPES: Final = [
 ]
 """All that a key of some projects can hold."""
 
-OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH})
+OF_A_PROJECT: Final = frozenset(
+    {Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH, Kind.AGENT}
+)
 """The kinds of credential that can be bound to a project."""
 
 NOWHERE: Final = {
@@ -39,6 +41,7 @@ NOWHERE: Final = {
     "daemon": "wkr_ffffffffffffffff",
     "session": "ses-ffffffffffffffff",
     "public_session": "ffffffffffffffff",
+    "agent_session": "ses-cccccccccccccccc",
     "waiting_session": "ses-dddddddddddddddd",
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "interview": "int_ffffffffffffffff",
@@ -138,12 +141,17 @@ class World:
 
     async def _sessions(self) -> tuple[str, ...]:
         await self.maker.empty_queue(self.project_id)
-        session_id, self.agent_token = await self.maker.claimed_with_token(
-            self.worker, project_id=self.project_id
-        )
+        session_id = await self.maker.claimed(self.worker, project_id=self.project_id)
         await self.maker.recovery_packet(session_id)
         stored = await self.maker.stored(session_id)
         return session_id, stored.public_id, stored.issue_id
+
+    async def _agent_session(self) -> tuple[str, ...]:
+        await self.maker.empty_queue(self.project_id)
+        session_id, self.agent_token = await self.maker.claimed_with_token(
+            self.worker, project_id=self.project_id
+        )
+        return (session_id,)
 
     async def _interview(self) -> tuple[str, ...]:
         interview_id, session_id = await self.maker.interview(self.project_id)
@@ -219,6 +227,7 @@ class World:
 
     _ADDED: ClassVar[dict[tuple[str, ...], Callable[[Any], Awaitable[tuple[str, ...]]]]] = {
         ("session", "public_session", "issue"): _sessions,
+        ("agent_session",): _agent_session,
         ("interview", "interview_session"): _interview,
         ("finished_interview",): _finished_interview,
         ("waiting_session",): _waiting_session,
@@ -290,6 +299,8 @@ class World:
                 return self.maker.client(self.runtime_token)
             case Kind.BATCH:
                 return self.maker.client(self.batch_token)
+            case Kind.AGENT:
+                return self.maker.client(self.agent_token)
             case Kind.SYSTEM:
                 return self.maker.system
 
