@@ -15,6 +15,7 @@ from jobs.end_batch_leases import end_batch_leases
 from jobs.fold_counts import fold_counts
 from jobs.fold_phases import fold_phases
 from jobs.forget_answers import forget_answers
+from jobs.keep_events import number_events, prune_events
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
@@ -51,6 +52,8 @@ async def main() -> None:
             _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(number_events, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(prune_events, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),

@@ -43,6 +43,7 @@ from persistence.tables.reports import (
 )
 from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
+from persistence.tables.session_events import event_feeds, session_events
 from persistence.tables.session_links import session_links
 from persistence.tables.tenants import (
     org_webhook_secrets,
@@ -72,6 +73,7 @@ __all__ = [
     "credential_rotations",
     "credential_streams",
     "credentials",
+    "event_feeds",
     "file_reservations",
     "idempotency_keys",
     "inbox_messages",
@@ -98,6 +100,7 @@ __all__ = [
     "service_pulse",
     "session_count_changes",
     "session_counts",
+    "session_events",
     "session_links",
     "session_nacks",
     "sessions",
