@@ -57,6 +57,8 @@ class Past:
 
     by_work_type: Mapping[str, int]
     was_worked_on: bool
+    deployment_failed: bool = False
+    """Whether the last deployment of what the sessions made has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def next_work(
         return Next(why=f"{work_type} is for the parent issue")
     if work_type == "qa" and not past.was_worked_on:
         return Next(why="no agent has worked on the issue")
+    if work_type == "qa" and past.deployment_failed:
+        return Next(why="the last deployment has failed")
     tries = past.by_work_type.get(work_type, 0)
     if tries >= rules.tries:
         return Next(question=f"{work_type} was tried {tries} times")

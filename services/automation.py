@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth import keyring
-from domain import issue_rules
+from domain import issue_rules, vercel_events
 from domain.ids import public_session_id
 from domain.principal import Principal
 from persistence import (
@@ -55,13 +55,17 @@ async def follow(db: AsyncConnection, issue: Any, before: str | None, after: str
         await steering.stop(db, session, actor=None)
     project = await project_settings.get(db, issue.org_id, None, issue.project_id)
     counts, was_worked_on = await issue_history.counts(db, *place)
+    # Deployments say nothing about the other steps, and few issues have come this far.
+    failed = issue_rules.STARTS.get(after) == "qa" and (
+        await issue_history.last_deployment(db, *place) == vercel_events.FAILED
+    )
     found = issue_rules.next_work(
         before,
         after,
         [label["name"] for label in issue.labels],
         is_child=issue.parent_id is not None,
         rules=_rules(project),
-        past=issue_rules.Past(counts, was_worked_on),
+        past=issue_rules.Past(counts, was_worked_on, failed),
     )
     if found.question is not None:
         await _ask(db, issue, found.question, issue_rules.STARTS[after])
