@@ -14,6 +14,7 @@ STARTS: Final[Mapping[str, str]] = {
 }
 """The state an issue has come to -> the work that is next."""
 
+CLOSED: Final = frozenset({"accepted", "canceled"})
 NOT_FOR_SUB_ISSUES: Final = frozenset({"qa", "acceptance"})
 
 PASSED: Final[Mapping[str, str]] = {

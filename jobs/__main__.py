@@ -20,6 +20,7 @@ from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
 from jobs.send_outbox import send_outbox
+from jobs.start_assigned import start_assigned
 from persistence import database
 from persistence.ephemeral import nudges, store
 
@@ -48,6 +49,7 @@ async def main() -> None:
         await asyncio.gather(
             _drive(deliver_events, stop, lambda: nudges.wait(nudges.EVENTS, EVENTS_SECONDS)),
             _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
+            _drive(start_assigned, stop, lambda: asyncio.sleep(EVENTS_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),

@@ -10,6 +10,7 @@ from auth import keyring
 from domain import issue_rules, vercel_events
 from domain.ids import public_session_id
 from domain.principal import Principal
+from domain.work_types import for_agent_session
 from persistence import (
     audit,
     issue_history,
@@ -73,6 +74,20 @@ async def follow(db: AsyncConnection, issue: Any, before: str | None, after: str
     if found.work_type is not None:
         await _start(db, issue, found.work_type)
     return found.why
+
+
+async def assigned(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) -> bool:
+    """Start the work of an issue that a person has given to the agent, as an agent session would;
+    False when there is nothing to be done. The issue is held."""
+    issue = await tracker_issues.find(db, org_id, [project_id], issue_id)
+    if issue is None or issue.state in issue_rules.CLOSED:
+        return False
+    project = await project_settings.get(db, org_id, None, project_id)
+    work_type = for_agent_session(issue.state, issue.description)
+    if work_type in project.disabled_work_types:
+        return False
+    await _start(db, issue, work_type)
+    return True
 
 
 def _rules(project: Any) -> issue_rules.Rules:

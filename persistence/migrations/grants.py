@@ -99,6 +99,8 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "prompts": "select, insert",
         "recovery_packets": "select, insert",
         "tool_errors": "select",
+        "tracker_agents": "select, insert",
+        "assignments": "select, insert, delete",
         "tracker_issues": "select, insert, update",
         "tracker_states": "select, insert, update",
         "tracker_labels": "select, insert, update, delete",

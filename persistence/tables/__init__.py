@@ -52,6 +52,8 @@ from persistence.tables.tenants import (
     workspace_mappings,
 )
 from persistence.tables.tracker import (
+    assignments,
+    tracker_agents,
     tracker_comments,
     tracker_issues,
     tracker_labels,
@@ -64,6 +66,7 @@ from persistence.tables.work import session_nacks, sessions
 __all__ = [
     "activities",
     "api_keys",
+    "assignments",
     "audit_pending",
     "batch_jobs",
     "browser_sessions",
@@ -106,6 +109,7 @@ __all__ = [
     "sessions",
     "signing_keys",
     "tool_errors",
+    "tracker_agents",
     "tracker_comments",
     "tracker_issues",
     "tracker_labels",

@@ -1,4 +1,4 @@
-"""Status changes in the order they were committed."""
+"""Status changes in the order they were committed; issues that were assigned to the agent."""
 
 from pathlib import Path
 
@@ -45,5 +45,24 @@ def upgrade() -> None:
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", name=op.f("event_feeds_pkey")),
     )
+    op.create_table(
+        "tracker_agents",
+        sa.Column("org_id", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "user_id", name=op.f("tracker_agents_pkey")),
+    )
+    op.create_table(
+        "assignments",
+        sa.Column("org_id", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=False),
+        sa.Column("issue_id", sa.Text(), nullable=False),
+        sa.Column(
+            "assigned_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint(
+            "org_id", "project_id", "issue_id", name=op.f("assignments_pkey")
+        ),
+    )
+    op.create_index("assignments_due_idx", "assignments", ["assigned_at"], unique=False)
     statements = Path(__file__).parents[1] / "session_events_0021.sql"
     op.execute(statements.read_text())
