@@ -12,7 +12,7 @@ AT_ONCE ?= 0
 ONLY ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo test prove browser conformance bench check contract fuzz docs lock clean
+.PHONY: help setup run dev demo wire test prove browser conformance bench check contract fuzz docs lock clean
 
 help: ## List the targets
 	@echo "Rensei server: make <target>"
@@ -46,6 +46,9 @@ test: $(VENV)/.dev ## The tests, in under ten minutes
 
 demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and to kill; ARGS=--help
 	@exec $(RUN) -m demo $(ARGS)
+
+wire: $(VENV)/.dev ## The wire log of one whole session of the open-source worker, line by line of its table
+	@exec $(RUN) -m tests.acceptance
 
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
 	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove $(ONLY)

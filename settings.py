@@ -287,6 +287,12 @@ class Settings:
         "how long what the agents of interviews said is kept, turn by turn, for readers who come "
         "late",
     )
+    events_kept_seconds: float = _setting(
+        "RENSEI_EVENTS_KEPT_SECONDS",
+        _seconds(1, 31_536_000),
+        604_800.0,
+        "how long what became of sessions is kept for streams of all sessions that connect again",
+    )
     failures_per_minute: int = _setting(
         "RENSEI_FAILURES_PER_MINUTE",
         _whole(0, 1_000_000),

@@ -98,6 +98,7 @@ RULES: Final[dict[str, Rule]] = {
     "getRoutingMetrics": Rule("sessions:read", READERS),
     "getPhaseMetrics": Rule("sessions:read", READERS),
     "streamSession": Rule("sessions:read", READERS | WORKERS, worker_scope="worker:session"),
+    "streamEvents": Rule("sessions:read", READERS),
     "postTokenDelta": Rule("worker:session", WORKERS),
     "createInterview": Rule("sessions:write", READERS),
     "getInterview": Rule("sessions:read", READERS),

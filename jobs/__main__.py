@@ -17,12 +17,14 @@ from jobs.file_checkpoints import file_checkpoints
 from jobs.fold_counts import fold_counts
 from jobs.fold_phases import fold_phases
 from jobs.forget_answers import forget_answers
+from jobs.keep_events import number_events, prune_events
 from jobs.make_audit_months import make_audit_months
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
 from jobs.seal_audit import seal_audit
 from jobs.send_outbox import send_outbox
+from jobs.start_assigned import start_assigned
 from persistence import database
 from persistence.ephemeral import nudges, store
 
@@ -55,10 +57,13 @@ async def main() -> None:
         await asyncio.gather(
             _drive(deliver_events, stop, lambda: nudges.wait(nudges.EVENTS, EVENTS_SECONDS)),
             _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
+            _drive(start_assigned, stop, lambda: asyncio.sleep(EVENTS_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(number_events, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(prune_events, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(fetch_missed, stop, lambda: asyncio.sleep(MISSED_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),

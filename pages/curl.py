@@ -63,13 +63,17 @@ def _scheme(operation: Operation, spec: Json) -> Json:
     return found
 
 
+ENDED_BY: Final = ("streamEvents", "waitSeconds")
+"""The stream of all sessions has no end; its sample is given one."""
+
+
 def _target(operation: Operation) -> str:
     path = operation.path
     query = []
     for each in operation.parameters:
         if each.place == "path":
             path = path.replace(f"{{{each.name}}}", quote(_text(each.example), safe=""))
-        elif each.place == "query" and each.required:
+        elif each.place == "query" and (each.required or (operation.id, each.name) == ENDED_BY):
             query.append((each.name, _text(each.example)))
     return path + (f"?{urlencode(query)}" if query else "")
 

@@ -62,7 +62,9 @@ UNCONFIRMED: Final[ColumnElement[Any]] = literal_column(f"""(
 with latest as (
   select * from inbox_messages u
    where u.org_id = sessions.org_id and u.session_id = sessions.id
-     and u.acknowledged_at is null and u.offers >= {MOST_OFFERS}
+     and u.acknowledged_at is null
+     and (u.offers >= {MOST_OFFERS}
+       or (sessions.status in ('completed', 'failed', 'stopped') and u.type <> 'stop'))
    order by u.ms desc, u.seq desc limit {MOST_UNCONFIRMED}
 )
 select json_agg(json_build_object(
@@ -71,7 +73,8 @@ select json_agg(json_build_object(
        ) order by m.ms, m.seq)
   from latest m
 )""")
-"""The latest messages that were offered as often as they are and never confirmed, oldest first."""
+"""The latest messages that were never confirmed and are offered no more, oldest first: they were
+offered as often as they are, or the session ended before they were."""
 
 
 MOST_LINKS: Final = 50

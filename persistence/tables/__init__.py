@@ -53,6 +53,7 @@ from persistence.tables.reports import (
 )
 from persistence.tables.routing import routing_arms, routing_choices, routing_observations
 from persistence.tables.sending import outbox
+from persistence.tables.session_events import event_feeds, session_events
 from persistence.tables.session_links import session_links
 from persistence.tables.tenants import (
     org_webhook_secrets,
@@ -61,6 +62,8 @@ from persistence.tables.tenants import (
     workspace_mappings,
 )
 from persistence.tables.tracker import (
+    assignments,
+    tracker_agents,
     tracker_comments,
     tracker_issues,
     tracker_labels,
@@ -73,6 +76,7 @@ from persistence.tables.work import session_nacks, sessions
 __all__ = [
     "activities",
     "api_keys",
+    "assignments",
     "audit_chains",
     "audit_checkpoints",
     "audit_events",
@@ -90,6 +94,7 @@ __all__ = [
     "credential_streams",
     "credentials",
     "delivery_looks",
+    "event_feeds",
     "file_reservations",
     "idempotency_keys",
     "inbox_messages",
@@ -117,11 +122,13 @@ __all__ = [
     "service_pulse",
     "session_count_changes",
     "session_counts",
+    "session_events",
     "session_links",
     "session_nacks",
     "sessions",
     "signing_keys",
     "tool_errors",
+    "tracker_agents",
     "tracker_comments",
     "tracker_issues",
     "tracker_labels",

@@ -13,6 +13,7 @@ import contract
 from auth.scopes import PUBLIC, RULES, Rule
 from contract import Operation
 from contract.references import resolved
+from pages.curl import ENDED_BY
 from settings import PROJECT
 
 CONTRACT: Final = contract.load(PROJECT / "openapi" / "rensei-api.yaml")
@@ -80,7 +81,9 @@ def call(operation: Operation, things: Mapping[str, str]) -> Call:
     real = {EXAMPLE[part]: id_ for part, id_ in things.items()}
     path, query = operation.path, {}
     for parameter in operation.parameters:
-        if parameter["in"] == "path" or (parameter["in"] == "query" and parameter.get("required")):
+        # A stream of all sessions has no end unless it is given one.
+        shown = parameter.get("required") or (operation.id, parameter["name"]) == ENDED_BY
+        if parameter["in"] == "path" or (parameter["in"] == "query" and shown):
             value = real.get(parameter["example"], parameter["example"])
             if parameter["in"] == "path":
                 path = path.replace(f"{{{parameter['name']}}}", quote(value, safe=""))
