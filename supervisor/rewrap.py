@@ -17,8 +17,15 @@ from auth.sealing import MasterKey, WrongMasterKey
 from auth.webhook_signatures import secret_context
 from persistence import sealed
 from persistence.sealed import Column
-from persistence.tables import connections, credentials, org_webhook_secrets, signing_keys
-from services import connection_secrets
+from persistence.tables import (
+    a2a_agents,
+    a2a_push_configs,
+    connections,
+    credentials,
+    org_webhook_secrets,
+    signing_keys,
+)
+from services import a2a_secrets, connection_secrets
 from settings import Settings, SettingsError
 from supervisor.environment import DATABASE
 
@@ -32,6 +39,14 @@ SEALED: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
     (
         Column(connections, "secret_encrypted"),
         lambda row: connection_secrets.secret_context(row.org_id, row.id),
+    ),
+    (
+        Column(a2a_agents, "token_encrypted"),
+        lambda row: a2a_secrets.token_context(row.org_id, row.id),
+    ),
+    (
+        Column(a2a_push_configs, "secret_encrypted"),
+        lambda row: a2a_secrets.push_context(row.org_id, row.session_id, row.id),
     ),
 )
 """Every column that is sealed under the master key, and what each row of it is sealed with.
@@ -51,6 +66,8 @@ def rewrap(owner_url: str, settings: Settings) -> int:
     with psycopg.connect(owner_url, autocommit=True) as db:
         for column, context in SEALED:
             for row in sealed.walk(db, column):
+                if getattr(row, column.name) is None:  # nothing was given
+                    continue
                 try:
                     fresh = master.rewrap(bytes(getattr(row, column.name)), context(row))
                 except WrongMasterKey as error:

@@ -4,6 +4,13 @@ Every instant is `timestamptz` in the database's clock. A table that belongs to 
 names it first, and no query goes without it.
 """
 
+from persistence.tables.a2a import (
+    a2a_agents,
+    a2a_dispatches,
+    a2a_messages,
+    a2a_push_configs,
+    a2a_tasks,
+)
 from persistence.tables.access import (
     api_keys,
     browser_sessions,
@@ -61,6 +68,11 @@ from persistence.tables.webhooks import webhook_deliveries, webhook_events
 from persistence.tables.work import session_nacks, sessions
 
 __all__ = [
+    "a2a_agents",
+    "a2a_dispatches",
+    "a2a_messages",
+    "a2a_push_configs",
+    "a2a_tasks",
     "activities",
     "api_keys",
     "audit_pending",

@@ -360,6 +360,16 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             )
         _insert(
             db,
+            "a2a_agents",
+            id=EXAMPLE["agent"],
+            url=EXAMPLE["agent_url"],
+            trust_level="external",
+            card='{"name":"Reviewer","skills":[{"id":"review","name":"Review"}]}',
+            card_url="",
+            **org,
+        )
+        _insert(
+            db,
             "webhook_events",
             id=EXAMPLE["webhook_event"],
             correlation_id="corr_31",

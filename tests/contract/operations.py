@@ -44,6 +44,8 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "webhook_event": "evt_31",
     "workspace": "lin_demo",
     "connection": "conn_7d20",
+    "agent": "a2a_91",
+    "agent_url": "https://reviewer.example.test",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
     "registration_token": "rsk_live_" + "5f1c0d2e" * 8,

@@ -51,6 +51,7 @@ NOWHERE: Final = {
     "credential": "cred_ffffffffffffffff",
     "connection": "conn_ffffffffffffffff",
     "webhook_event": "evt_ffffffffffffffff",
+    "agent": "a2a_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -211,6 +212,9 @@ class World:
     async def _webhook_event(self) -> tuple[str, ...]:
         return (await self.maker.dead_event(),)
 
+    async def _agent(self) -> tuple[str, ...]:
+        return await self.maker.agent()
+
     _ADDED: ClassVar[dict[tuple[str, ...], Callable[[Any], Awaitable[tuple[str, ...]]]]] = {
         ("session", "public_session", "issue"): _sessions,
         ("interview", "interview_session"): _interview,
@@ -224,6 +228,7 @@ class World:
         ("credential",): _credential,
         ("connection",): _connection,
         ("webhook_event",): _webhook_event,
+        ("agent", "agent_url"): _agent,
     }
 
     @property
