@@ -18,6 +18,7 @@ from jobs.forget_answers import forget_answers
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
+from jobs.send_dispatches import send_dispatches
 from jobs.send_outbox import send_outbox
 from persistence import database
 from persistence.ephemeral import nudges, store
@@ -28,6 +29,7 @@ LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
 FORGET_SECONDS: Final = 60.0
 OUTBOX_SECONDS: Final = 2.0
+DISPATCHES_SECONDS: Final = 1.0
 FRAMES_SECONDS: Final = 60.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
@@ -53,6 +55,9 @@ async def main() -> None:
             _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
+            _drive(
+                send_dispatches, stop, lambda: nudges.wait(nudges.DISPATCHES, DISPATCHES_SECONDS)
+            ),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

@@ -36,7 +36,13 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 KEPT_ACROSS_HOSTS: Final = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
 """A redirect to another host takes these headers along and drops the rest, credentials first."""
 
+TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that say nothing for good."""
+
 PORTS: Final = {"https": 443, "http": 80}
+
+HttpClient = httpx.AsyncClient
+"""What libraries are handed; `for_library` makes it."""
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -155,7 +161,7 @@ def for_library(
     step_seconds: float = TOTAL_SECONDS,
     resolve: Resolve = resolve,
     trust: ssl.SSLContext | None = None,
-) -> httpx.AsyncClient:
+) -> HttpClient:
     """An httpx client for a library that asks others by itself: its every request is guarded, and
     it follows no redirect.
 
@@ -173,6 +179,13 @@ def for_library(
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"User-Agent": "rensei-server"},
     )
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what a library's client raised is trouble that may be over when it is tried again."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in TRANSIENT
+    return isinstance(error, httpx.RequestError)
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):

@@ -45,6 +45,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "workspace": "lin_demo",
     "connection": "conn_7d20",
     "agent": "a2a_91",
+    "dispatch": "dsp_12",
     "agent_url": "https://reviewer.example.test",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
