@@ -15,6 +15,7 @@ TRUSTED: Final = frozenset({"internal", "trusted"})
 """The levels of trust that make tools of an agent's skills (decision 32)."""
 
 MOST_SKILLS: Final = 200
+MOST_SCHEMA_DEPTH: Final = 50
 MOST_NAME_CHARACTERS: Final = 300
 SKILL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}")
 PORTS: Final = {"https": 443, "http": 80}
@@ -156,3 +157,28 @@ def origin(url: str) -> tuple[str, str | None, int | None] | None:
 def slug(name: str) -> str:
     """How an agent is called in the name of a tool (`contract/mcp.md` 4.3)."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def input_schema(skill: dict[str, Any]) -> dict[str, Any]:
+    """What a tool made of a skill takes: the skill's own schema, where it can be used as it is.
+
+    One that refers to somewhere else is not: whoever compiles it would go and fetch it.
+    """
+    schema = skill.get("inputSchema")
+    if isinstance(schema, dict) and schema.get("type") == "object" and not _refers(schema, 0):
+        return schema
+    return {"type": "object", "additionalProperties": True}
+
+
+def _refers(node: Any, depth: int) -> bool:
+    if depth > MOST_SCHEMA_DEPTH:
+        return True
+    if isinstance(node, dict):
+        for name in ("$id", "id", "$schema"):  # as a property's name, each has a schema below it
+            if isinstance(node.get(name), str):
+                return True
+        for name in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if isinstance(node.get(name), str) and not node[name].startswith("#"):
+                return True
+        return any(_refers(each, depth + 1) for each in node.values())
+    return isinstance(node, list) and any(_refers(each, depth + 1) for each in node)
