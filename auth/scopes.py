@@ -122,6 +122,7 @@ RULES: Final[dict[str, Rule]] = {
     "dispatchA2ATask": Rule("agents:write", MANAGERS),
     "listA2ADispatches": Rule("agents:read", MANAGERS),
     "getA2ADispatch": Rule("agents:read", MANAGERS),
+    "callA2A": Rule("sessions:write", KEYS | {Kind.M2M}),
     "cancelA2ADispatch": Rule("agents:write", MANAGERS),
     "webhookIngest": Rule(PUBLIC),
     "listWebhookEvents": Rule("webhooks:read", MANAGERS_AND_SYSTEM),

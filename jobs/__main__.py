@@ -20,6 +20,7 @@ from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
 from jobs.send_dispatches import send_dispatches
 from jobs.send_outbox import send_outbox
+from jobs.tell_clients import tell_clients
 from persistence import database
 from persistence.ephemeral import nudges, store
 
@@ -58,6 +59,7 @@ async def main() -> None:
             _drive(
                 send_dispatches, stop, lambda: nudges.wait(nudges.DISPATCHES, DISPATCHES_SECONDS)
             ),
+            _drive(tell_clients, stop, lambda: asyncio.sleep(DISPATCHES_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

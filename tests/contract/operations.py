@@ -144,6 +144,10 @@ FLAGGED: Final[Mapping[str, str]] = {
 status for a failure of the call: operation -> member."""
 
 
+JSON_RPC: Final = frozenset({"callA2A"})
+"""Operations whose protocol says no with 200 and an `error` beside the request's id."""
+
+
 OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
     ("cancelDaemonMutation", "409"): "MutationNotCancelled"
 }
@@ -153,6 +157,8 @@ OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
 
 def refuses(operation: Operation, answer: httpx.Response, *statuses: int) -> bool:
     """Whether an answer says no: by one of the statuses, or by its flag where it has one."""
+    if operation.id in JSON_RPC and answer.status_code == 200:
+        return "error" in answer.json()
     if operation.id in FLAGGED and answer.status_code == 200:
         return not answer.json()[FLAGGED[operation.id]]
     return answer.status_code in statuses
