@@ -30,6 +30,7 @@ from pages import create_pages
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
 from services import (
+    a2a_wire,
     credential_watch,
     git_tokens,
     mcp_loading,
@@ -146,6 +147,7 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
         beating = [
             asyncio.create_task(_repeat(now.pulse_seconds, lambda: pulse.beat(now.gap_seconds))),
             asyncio.create_task(_repeat(REFUSALS_SECONDS, refusals.write)),
+            asyncio.create_task(a2a_wire.warm()),
         ]
         mcp_loading.begin()
         with _told_to_end(watch.end), _told_to_end(bell.end), _told_to_end(rotations.end):

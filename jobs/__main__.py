@@ -23,8 +23,10 @@ from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
 from jobs.requeue_orphans import requeue_orphans
 from jobs.seal_audit import seal_audit
+from jobs.send_dispatches import send_dispatches
 from jobs.send_outbox import send_outbox
 from jobs.start_assigned import start_assigned
+from jobs.tell_clients import tell_clients
 from persistence import database
 from persistence.ephemeral import nudges, store
 
@@ -35,6 +37,7 @@ COUNTS_SECONDS: Final = 2.0
 FORGET_SECONDS: Final = 60.0
 MISSED_SECONDS: Final = 30.0
 OUTBOX_SECONDS: Final = 2.0
+DISPATCHES_SECONDS: Final = 1.0
 FRAMES_SECONDS: Final = 60.0
 SEAL_SECONDS: Final = 0.4
 CHECKPOINTS_SECONDS: Final = 5.0
@@ -70,6 +73,10 @@ async def main() -> None:
             _drive(seal_audit, stop, lambda: asyncio.sleep(SEAL_SECONDS)),
             _drive(file_checkpoints, stop, lambda: asyncio.sleep(CHECKPOINTS_SECONDS)),
             _drive(make_audit_months, stop, lambda: asyncio.sleep(MONTHS_SECONDS)),
+            _drive(
+                send_dispatches, stop, lambda: nudges.wait(nudges.DISPATCHES, DISPATCHES_SECONDS)
+            ),
+            _drive(tell_clients, stop, lambda: asyncio.sleep(DISPATCHES_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

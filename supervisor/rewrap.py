@@ -19,6 +19,8 @@ from auth.webhook_signatures import secret_context
 from persistence import sealed
 from persistence.sealed import Column
 from persistence.tables import (
+    a2a_agents,
+    a2a_push_configs,
     audit_chains,
     audit_key_secrets,
     audit_subjects,
@@ -27,7 +29,7 @@ from persistence.tables import (
     org_webhook_secrets,
     signing_keys,
 )
-from services import connection_secrets
+from services import a2a_secrets, connection_secrets
 from settings import Settings, SettingsError
 from supervisor.environment import DATABASE
 
@@ -54,6 +56,14 @@ SEALED: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
         Column(audit_subjects, "key_encrypted"),
         lambda row: of_audit.subject_context(row.workspace_id, row.id),
     ),
+    (
+        Column(a2a_agents, "token_encrypted"),
+        lambda row: a2a_secrets.token_context(row.org_id, row.id),
+    ),
+    (
+        Column(a2a_push_configs, "secret_encrypted"),
+        lambda row: a2a_secrets.push_context(row.org_id, row.session_id, row.id),
+    ),
 )
 """Every column that is sealed under the master key, and what each row of it is sealed with.
 `credentials.sealed` is not: it is sealed under its data key."""
@@ -72,6 +82,8 @@ def rewrap(owner_url: str, settings: Settings) -> int:
     with psycopg.connect(owner_url, autocommit=True) as db:
         for column, context in SEALED:
             for row in sealed.walk(db, column):
+                if getattr(row, column.name) is None:  # nothing was given
+                    continue
                 try:
                     fresh = master.rewrap(bytes(getattr(row, column.name)), context(row))
                 except WrongMasterKey as error:

@@ -244,6 +244,24 @@ class Maker:
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["credential"])
 
+    async def agent(self, **columns: Any) -> tuple[str, str]:
+        """The id and URL of a registered A2A agent, which cannot be reached."""
+        values = {
+            "id": f"a2a_{secrets.token_hex(8)}",
+            "org_id": self.org_id,
+            "url": f"https://{secrets.token_hex(4)}.example.test",
+            "trust_level": "external",
+            "card": '{"name":"Reviewer","skills":[{"id":"review","name":"Review"}]}',
+            "card_url": "",
+            "last_fetched_at": "now",
+            **columns,
+        }
+        names, places = ", ".join(values), ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into a2a_agents ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"]), str(values["url"])
+
     async def empty_queue(self, project_id: str) -> None:
         """End what earlier tests gave back to the front of a project's queue."""
         await self.owner.execute(

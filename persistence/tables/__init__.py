@@ -4,6 +4,13 @@ Every instant is `timestamptz` in the database's clock. A table that belongs to 
 names it first, and no query goes without it.
 """
 
+from persistence.tables.a2a import (
+    a2a_agents,
+    a2a_dispatches,
+    a2a_messages,
+    a2a_push_configs,
+    a2a_tasks,
+)
 from persistence.tables.access import (
     api_keys,
     browser_sessions,
@@ -74,6 +81,11 @@ from persistence.tables.webhooks import delivery_looks, webhook_deliveries, webh
 from persistence.tables.work import session_nacks, sessions
 
 __all__ = [
+    "a2a_agents",
+    "a2a_dispatches",
+    "a2a_messages",
+    "a2a_push_configs",
+    "a2a_tasks",
     "activities",
     "api_keys",
     "assignments",

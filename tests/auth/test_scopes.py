@@ -39,6 +39,7 @@ def test_only_public_operations_and_those_with_the_credential_in_the_body_name_n
         "webhookIngest",
         "getHealth",
         "getAuditKeys",
+        "getAgentCard",
     }
 
 
@@ -68,4 +69,4 @@ def test_a_kind_that_the_table_names_needs_the_scope_too(operation_id):
         authorize(principal(kind, rule.scope), operation_id)
         if rule.scope != ANY and kind is not Kind.SYSTEM:
             with pytest.raises(Forbidden, match=re.escape(rule.scope)):
-                authorize(principal(kind, "agents:read"), operation_id)
+                authorize(principal(kind, "workers:read"), operation_id)

@@ -402,6 +402,28 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
             )
         _insert(
             db,
+            "a2a_agents",
+            id=EXAMPLE["agent"],
+            url=EXAMPLE["agent_url"],
+            trust_level="external",
+            card='{"name":"Reviewer","skills":[{"id":"review","name":"Review"}]}',
+            card_url="",
+            **org,
+        )
+        _insert(
+            db,
+            "a2a_dispatches",
+            id=EXAMPLE["dispatch"],
+            agent_id=EXAMPLE["agent"],
+            agent_name="Reviewer",
+            kind="explicit",
+            input_text="Check ENG-204",
+            message_id="m-12",
+            context_id="c-12",
+            **org,
+        )
+        _insert(
+            db,
             "webhook_events",
             id=EXAMPLE["webhook_event"],
             correlation_id="corr_31",

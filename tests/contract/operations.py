@@ -46,6 +46,9 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "webhook_event": "evt_31",
     "workspace": "lin_demo",
     "connection": "conn_7d20",
+    "agent": "a2a_91",
+    "dispatch": "dsp_12",
+    "agent_url": "https://reviewer.example.test",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
     "registration_token": "rsk_live_" + "5f1c0d2e" * 8,
@@ -145,6 +148,10 @@ FLAGGED: Final[Mapping[str, str]] = {
 status for a failure of the call: operation -> member."""
 
 
+JSON_RPC: Final = frozenset({"callA2A"})
+"""Operations whose protocol says no with 200 and an `error` beside the request's id."""
+
+
 OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
     ("cancelDaemonMutation", "409"): "MutationNotCancelled",
     ("mcpCall", "400"): "McpRefusal",
@@ -156,6 +163,8 @@ OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
 
 def refuses(operation: Operation, answer: httpx.Response, *statuses: int) -> bool:
     """Whether an answer says no: by one of the statuses, or by its flag where it has one."""
+    if operation.id in JSON_RPC and answer.status_code == 200:
+        return "error" in answer.json()
     if operation.id in FLAGGED and answer.status_code == 200:
         return not answer.json()[FLAGGED[operation.id]]
     return answer.status_code in statuses

@@ -36,6 +36,7 @@ from tests.contract.world import NOWHERE, OF_A_PROJECT, World, claims_of
 from tests.factories import signed
 
 ANYONE: Final = "public: it says only whether the server serves"
+FOR_EVERYBODY: Final = "public by the A2A protocol: it tells where to ask, and nothing of anybody"
 CLIENT_SECRET: Final = "public: the client's secret in the body or by Basic is the credential"
 TOKEN_IN_BODY: Final = "public: the registration token in the body is the credential"
 SIGNATURE: Final = "the signature over the body is the credential, and no bearer is looked at"
@@ -43,6 +44,7 @@ SIGNATURE: Final = "the signature over the body is the credential, and no bearer
 EXCEPTIONS: Final[dict[tuple[str, str], str]] = {
     ("no credential", "getHealth"): ANYONE,
     ("no credential", "getAuditKeys"): ANYONE,
+    ("no credential", "getAgentCard"): FOR_EVERYBODY,
     ("no credential", "issueM2MToken"): CLIENT_SECRET,
     ("no credential", "daemonRegister"): TOKEN_IN_BODY,
     ("a day ago", "workerRefreshToken"): "renewing a token that has expired is what it is for",

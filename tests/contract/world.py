@@ -55,6 +55,8 @@ NOWHERE: Final = {
     "credential": "cred_ffffffffffffffff",
     "connection": "conn_ffffffffffffffff",
     "webhook_event": "evt_ffffffffffffffff",
+    "agent": "a2a_ffffffffffffffff",
+    "dispatch": "dsp_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -225,6 +227,14 @@ class World:
     async def _webhook_event(self) -> tuple[str, ...]:
         return (await self.maker.dead_event(),)
 
+    async def _agent(self) -> tuple[str, ...]:
+        agent_id, url = await self.maker.agent()
+        sent = await self.maker.org.post(
+            f"/api/a2a/agents/{agent_id}/dispatches", json={"text": "Check ENG-204"}
+        )
+        assert sent.status_code == 201, sent.text
+        return agent_id, url, sent.json()["dispatch"]["dispatchId"]
+
     _ADDED: ClassVar[dict[tuple[str, ...], Callable[[Any], Awaitable[tuple[str, ...]]]]] = {
         ("session", "public_session", "issue"): _sessions,
         ("agent_session",): _agent_session,
@@ -239,6 +249,7 @@ class World:
         ("credential",): _credential,
         ("connection",): _connection,
         ("webhook_event",): _webhook_event,
+        ("agent", "agent_url", "dispatch"): _agent,
     }
 
     @property

@@ -212,6 +212,7 @@ UNCHANGED = {
     "name": "Test",
     "maxAttempts": 5,
     "sessionHashLinks": False,
+    "publishesAgentCard": False,
     "projectProviders": {},
     "webhookSecretsSet": [],
 }

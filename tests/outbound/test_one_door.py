@@ -62,6 +62,19 @@ def test_only_the_guarded_client_opens_connections():
     assert {path for path, _ in found} == {DOOR}, sorted(found)
 
 
+def test_the_sdk_that_can_ask_others_is_known_to_one_floor_alone():
+    """It would open a client of its own where it is handed none."""
+    found = {
+        str(path.relative_to(PROJECT))
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imported(node)
+        if name.startswith(("a2a.client", "a2a.server", "a2a.compat.v0_3.jsonrpc"))
+    }
+
+    assert found == {"outbound/a2a_cards.py", "outbound/a2a_peer.py"}
+
+
 def test_the_look_finds_what_it_looks_for():
     written = """
 import httpx
