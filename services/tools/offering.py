@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from domain.errors import Refusal
-from services.tools import memory, session
+from services.tools import memory, peers, session
 from services.tools.tool import Agent, Provider, Tool
 
-PROVIDERS: Final[list[Provider]] = [memory.PROVIDER, session.PROVIDER]
+PROVIDERS: Final[list[Provider]] = [memory.PROVIDER, session.PROVIDER, peers.PROVIDER]
 
 FAILED: Final = "The tool failed; what went wrong is in the server's log"
 
