@@ -266,8 +266,8 @@ class Settings:
         "RENSEI_AUDIT_POST_URL",
         _url("https", "http"),
         None,
-        "address that the newest checkpoint of each chain of the audit log is posted to; nowhere by "
-        "default",
+        "address that the newest checkpoint of each chain of the audit log is posted to; nowhere "
+        "by default",
     )
     timestamp_url: str | None = _setting(
         "RENSEI_TIMESTAMP_URL",
