@@ -102,13 +102,25 @@ def signed_digest(entry: Entry, prev_hash: str, hashed: str, key_id: str) -> byt
     return _digest(_members(entry), prev_hash, hashed, key_id)
 
 
+def examine(entry: Entry, sealed: Seal, key: Ed25519PublicKey) -> tuple[str, bool]:
+    """What the row's hash should be, and whether it is signed: `entry_hash` and `is_signed` with
+    half their work."""
+    members = _members(entry)
+    hashed = _hash(members, sealed.prev_hash)
+    return hashed, _is_signed(members, sealed, key)
+
+
 def is_signed(entry: Entry, sealed: Seal, key: Ed25519PublicKey) -> bool:
     """Whether the signature is this key's, over this row."""
+    return _is_signed(_members(entry), sealed, key)
+
+
+def _is_signed(members: Mapping[str, bytes], sealed: Seal, key: Ed25519PublicKey) -> bool:
     try:
         signature = base64.b64decode(sealed.signature, validate=True)
         key.verify(
             signature,
-            signed_digest(entry, sealed.prev_hash, sealed.entry_hash, sealed.signing_key_id),
+            _digest(dict(members), sealed.prev_hash, sealed.entry_hash, sealed.signing_key_id),
         )
     except (InvalidSignature, binascii.Error):
         return False

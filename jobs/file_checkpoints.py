@@ -30,7 +30,7 @@ async def file_checkpoints() -> int:
         return 0
     count = 0
     while True:
-        async with database.transaction() as db:
+        async with database.hot_transaction() as db:
             rows = await audit_chains.unfiled(db, MOST)
             if not rows:
                 return count

@@ -3,15 +3,13 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 import settings
 from auth import audit_keys as making
@@ -23,8 +21,9 @@ from domain.audit_entries import GENESIS, Entry, canonical, in_order, seal, stor
 from domain.checkpoints import Checkpoint, origin, sign
 from domain.ids import new_id
 from domain.times import milliseconds
+from jobs.file_checkpoints import file_checkpoints
 from persistence import audit_chains, audit_keys, audit_subjects, database
-from persistence.audit_chains import Growth, SealedRow
+from persistence.audit_chains import Connection, Cover, Growth, SealedRow
 
 MOST: Final = 500
 """Rows of a batch: enough to share the costs of a commit, few enough to be done in a moment."""
@@ -40,36 +39,78 @@ async def seal_audit() -> int:
     One process seals at a time and the others pass by. A batch is one transaction: whoever ends in
     the middle of it has taken nothing and written nothing.
     """
-    count = 0
-    while await audit_chains.is_work():
-        sealed = await _batch()
-        if not sealed:
-            break
-        count += sealed
+    pending, due = await audit_chains.work()
+    count, last, signed = 0, MOST if pending else 0, False
+    while last == MOST:
+        last, covered = await _batch()
+        count += last
+        signed = signed or covered
+    if due and not pending:
+        signed = await _cover_the_rest()
+    if signed:
+        await file_checkpoints()
     return count
 
 
-async def _batch() -> int:
-    """Seal some rows and sign the checkpoints that are due; returns how many rows."""
+async def _batch() -> tuple[int, bool]:
+    """Seal some rows; returns how many, and whether a checkpoint was signed."""
     master = keyring.current().master
-    async with database.transaction() as db:
+    async with database.hot_transaction() as db:
         rows = await audit_chains.take(db, MOST)
-        if rows is None:
-            return 0
-        if rows:
-            chains = await _chains(db, master, {row.workspace_id for row in rows})
-            batch = await _with_subjects(db, master, chains, [_event(row) for row in rows])
-            growths = await asyncio.to_thread(_sealed, batch)
-            await audit_chains.append(db, growths)
-        await _sign_checkpoints(db, master)
-    return len(rows)
+        if not rows:
+            return 0, False
+        chains = await _chains(db, master, {row.workspace_id for row in rows})
+        batch = await _with_subjects(db, master, chains, [_event(row) for row in rows])
+        growths = await asyncio.to_thread(_sealed, batch)
+        await audit_chains.append(db, growths)
+        covers = [
+            _cover(each.workspace_id, each.size, each.frontier, chains[each.workspace_id].key)
+            for each in growths
+            if chains[each.workspace_id].head.is_due
+        ]
+        await _store(db, covers)
+    return len(rows), bool(covers)
+
+
+async def _cover_the_rest() -> bool:
+    """Sign checkpoints of chains that grew within a second after their last one."""
+    master = keyring.current().master
+    async with database.hot_transaction() as db:
+        if not await audit_chains.hold(db):
+            return False
+        covers = [
+            _cover(
+                each.workspace_id,
+                each.size,
+                each.frontier,
+                making.open_signing_key(master, each.kid, each.secret_encrypted),
+            )
+            for each in await audit_chains.uncovered(db, MOST)
+        ]
+        await _store(db, covers)
+    return bool(covers)
+
+
+def _cover(workspace_id: str, size: int, frontier: bytes, key: Ed25519PrivateKey) -> Cover:
+    """A checkpoint over all that a chain has."""
+    public_url = settings.current().public_url
+    host = urlsplit(public_url).hostname if public_url else None
+    root = merkle.root(size, _frontier(size, frontier))
+    point = Checkpoint(origin(host or "rensei", workspace_id), size, root)
+    return Cover(workspace_id, size, root, sign(point, key).text())
+
+
+async def _store(db: Connection, covers: Sequence[Cover]) -> None:
+    if covers:
+        to_file = settings.current().audit_checkpoint_file is not None
+        await audit_chains.cover(db, covers, to_file=to_file)
 
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
     """How a chain ends, and what signs it."""
 
-    head: Row[Any]
+    head: Any
     kid: str
     key: Ed25519PrivateKey
     digest_key: bytes
@@ -79,7 +120,7 @@ class _Chain:
 class _Event:
     """A pending row with its payload read."""
 
-    row: Row[Any]
+    row: Any
     payload: dict[str, Any]
 
 
@@ -90,7 +131,7 @@ class _Batch:
     subjects: dict[audit_subjects.Place, SubjectKey]
 
 
-def _event(row: Row[Any]) -> _Event:
+def _event(row: Any) -> _Event:
     """Read a pending row. Whatever is in it, it must not keep those behind it from being sealed."""
     try:
         payload = storable(json.loads(row.payload, parse_int=_integer))
@@ -106,9 +147,7 @@ def _integer(text: str) -> int | str:
     return int(text) if len(text) < LONGEST_NUMBER else text
 
 
-async def _chains(
-    db: AsyncConnection, master: MasterKey, workspaces: set[str]
-) -> dict[str, _Chain]:
+async def _chains(db: Connection, master: MasterKey, workspaces: set[str]) -> dict[str, _Chain]:
     """The chains of a batch, begun where they are new, each with the key that signs it."""
     heads = await audit_chains.heads(db, workspaces)
     for workspace_id in sorted(workspaces - heads.keys()):
@@ -120,37 +159,23 @@ async def _chains(
         )
     if len(heads) < len(workspaces):
         heads = await audit_chains.heads(db, workspaces)
-    keys = await _signing_keys(db, master, workspaces)
-    return {
-        workspace_id: _Chain(
-            head,
-            *keys[workspace_id],
-            master.open(head.subject_key, making.digest_context(workspace_id)),
-        )
-        for workspace_id, head in heads.items()
-    }
-
-
-async def _signing_keys(
-    db: AsyncConnection, master: MasterKey, workspaces: Iterable[str]
-) -> dict[str, tuple[str, Ed25519PrivateKey]]:
-    """(kid, private part) of the key of each chain, made for a chain that has none yet."""
-    found = {
-        row.workspace_id: (
-            row.kid,
-            making.open_signing_key(master, row.kid, row.secret_encrypted),
-        )
-        for row in await audit_keys.active(db, list(workspaces))
-    }
-    for workspace_id in sorted(set(workspaces) - found.keys()):
-        made = making.new_signing_key(master)
-        await audit_keys.create(db, workspace_id, made.kid, made.public, made.secret_encrypted)
-        found[workspace_id] = made.kid, made.private
+    found = {}
+    for workspace_id, head in heads.items():
+        digest_key = master.open(head.subject_key, making.digest_context(workspace_id))
+        if head.kid is None:
+            made = making.new_signing_key(master)
+            await audit_keys.create_hot(
+                db, workspace_id, made.kid, made.public, made.secret_encrypted
+            )
+            found[workspace_id] = _Chain(head, made.kid, made.private, digest_key)
+        else:
+            key = making.open_signing_key(master, head.kid, head.secret_encrypted)
+            found[workspace_id] = _Chain(head, head.kid, key, digest_key)
     return found
 
 
 async def _with_subjects(
-    db: AsyncConnection, master: MasterKey, chains: dict[str, _Chain], events: list[_Event]
+    db: Connection, master: MasterKey, chains: dict[str, _Chain], events: list[_Event]
 ) -> _Batch:
     """The batch with the keys of all whom its personal members are about."""
     places = {
@@ -249,25 +274,3 @@ def _frontier(size: int, stored: bytes) -> dict[merkle.Node, bytes]:
     """The complete subtrees that a chain's tree consists of, from the row of its head."""
     hashes = [stored[at : at + HASH_BYTES] for at in range(0, len(stored), HASH_BYTES)]
     return dict(zip(merkle.root_nodes(size), hashes, strict=True))
-
-
-async def _sign_checkpoints(db: AsyncConnection, master: MasterKey) -> None:
-    """Cover what each chain has grown by, at most once a second."""
-    due = await audit_chains.due_for_checkpoint(db, MOST)
-    if not due:
-        return
-    now = settings.current()
-    host = urlsplit(now.public_url).hostname if now.public_url else None
-    keys = await _signing_keys(db, master, [chain.workspace_id for chain in due])
-    for chain in due:
-        root = merkle.root(chain.size, _frontier(chain.size, chain.frontier))
-        name = origin(host or "rensei", chain.workspace_id)
-        note = sign(Checkpoint(name, chain.size, root), keys[chain.workspace_id][1]).text()
-        await audit_chains.add_checkpoint(
-            db,
-            chain.workspace_id,
-            chain.size,
-            root,
-            note,
-            to_file=now.audit_checkpoint_file is not None,
-        )

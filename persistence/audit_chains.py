@@ -1,6 +1,7 @@
 """The chains as the sealer writes them: pending events in, sealed rows out, heads moved on.
 
-All in one transaction that holds the sealers' lock: `take` first, the rest as often as needed.
+All in one transaction that holds the sealers' lock, with as few round trips as can be: it runs
+several times a second for as long as the server does.
 """
 
 from collections.abc import Collection, Sequence
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+import psycopg
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
@@ -18,87 +20,99 @@ LOCK: Final = 4_027_115_208
 
 CHECKPOINT_SECONDS: Final = 1.0
 
-_DUE_CHAINS: Final = (
-    "size > checkpoint_size and (checkpoint_at is null"
+_DUE: Final = (
+    "(checkpoint_at is null"
     f" or checkpoint_at <= clock_timestamp() - interval '{CHECKPOINT_SECONDS} seconds')"
 )
 
-_IS_WORK: Final = f"""
-select exists(select from audit_pending) or
-  exists(select from audit_chains where {_DUE_CHAINS}) as due
+_WORK: Final = f"""
+select exists(select from audit_pending) as pending,
+  exists(select from audit_chains where size > checkpoint_size and {_DUE}) as due
 """
 
-_TAKE: Final = text("""
+_LOCK: Final = "select pg_try_advisory_xact_lock(%(lock)s) as held"
+
+# The lock is looked at once, before any row. A row that another sealer removed since this statement
+# began is passed over.
+_TAKE: Final = f"""
 delete from audit_pending where id in (
-  select id from audit_pending order by id limit :most
+  select id from audit_pending where ({_LOCK}) order by id limit %(most)s
 )
 returning id, coalesce(org_id, 'system') as workspace_id, event_type, actor_id, actor_type,
   entity_type, entity_id, payload::text as payload, occurred_at
-""")
+"""
 
-_OPEN: Final = text("""
+_OPEN: Final = """
 insert into audit_chains (workspace_id, head_hash, frontier, subject_key)
-values (:workspace_id, :head_hash, '', :subject_key)
+values (%(workspace_id)s, %(head_hash)s, '', %(subject_key)s)
 on conflict do nothing
-""")
+"""
 
-_HEADS: Final = text("""
-select workspace_id, size, head_hash, head_at, frontier, subject_key
-from audit_chains where workspace_id = any(:workspaces)
-order by workspace_id for update
-""")
+_HEADS: Final = f"""
+select workspace_id, size, head_hash, head_at, frontier, subject_key, {_DUE} as is_due,
+  kid, secret_encrypted
+from audit_chains
+left join audit_keys using (workspace_id) left join audit_key_secrets using (kid)
+where revoked_at is null and workspace_id = any(%(workspaces)s)
+for update of audit_chains
+"""
 
-_APPEND: Final = text("""
+_APPEND: Final = """
 with sealed as (
   insert into audit_events (workspace_id, sequence_number, id, event_type, actor_id, actor_type,
     entity_type, entity_id, payload, prev_hash, entry_hash, occurred_at, signature, signing_key_id)
   select * from unnest(
-    cast(:workspace_id as text[]), cast(:sequence_number as bigint[]), cast(:id as text[]),
-    cast(:event_type as text[]), cast(:actor_id as text[]), cast(:actor_type as text[]),
-    cast(:entity_type as text[]), cast(:entity_id as text[]), cast(:payload as text[]),
-    cast(:prev_hash as bytea[]), cast(:entry_hash as bytea[]),
-    cast(:occurred_at as timestamptz[]), cast(:signature as bytea[]),
-    cast(:signing_key_id as text[]))
+    %(workspace_id)s::text[], %(sequence_number)s::bigint[], %(id)s::text[],
+    %(event_type)s::text[], %(actor_id)s::text[], %(actor_type)s::text[],
+    %(entity_type)s::text[], %(entity_id)s::text[], %(payload)s::text[],
+    %(prev_hash)s::bytea[], %(entry_hash)s::bytea[],
+    %(occurred_at)s::timestamptz[], %(signature)s::bytea[], %(signing_key_id)s::text[])
 ), grown as (
   insert into audit_nodes (workspace_id, level, index, hash)
-  select * from unnest(cast(:node_workspace as text[]), cast(:node_level as smallint[]),
-    cast(:node_index as bigint[]), cast(:node_hash as bytea[]))
+  select * from unnest(%(node_workspace)s::text[], %(node_level)s::smallint[],
+    %(node_index)s::bigint[], %(node_hash)s::bytea[])
 )
 update audit_chains set size = head.size, head_hash = head.head_hash, head_at = head.head_at,
   frontier = head.frontier
-from unnest(cast(:chain as text[]), cast(:before as bigint[]), cast(:size as bigint[]),
-  cast(:head_hash as bytea[]), cast(:head_at as timestamptz[]), cast(:frontier as bytea[]))
+from unnest(%(chain)s::text[], %(before)s::bigint[], %(size)s::bigint[],
+  %(head_hash)s::bytea[], %(head_at)s::timestamptz[], %(frontier)s::bytea[])
   as head (workspace_id, before, size, head_hash, head_at, frontier)
 where audit_chains.workspace_id = head.workspace_id and audit_chains.size = head.before
-""")
+"""
 
-_DUE: Final = text(f"""
-select workspace_id, size, frontier from audit_chains where {_DUE_CHAINS}
-order by workspace_id limit :most
-""")
+_UNCOVERED: Final = f"""
+select workspace_id, size, frontier, kid, secret_encrypted from audit_chains
+join audit_keys using (workspace_id) join audit_key_secrets using (kid)
+where size > checkpoint_size and {_DUE} and revoked_at is null
+order by workspace_id limit %(most)s
+"""
 
-_CHECKPOINT: Final = text("""
-with covered as (
-  update audit_chains set checkpoint_size = :tree_size, checkpoint_at = clock_timestamp()
-  where workspace_id = :workspace_id
+_COVER: Final = """
+with signed as (
+  insert into audit_checkpoints (workspace_id, tree_size, root_hash, note, created_at, filed_at)
+  select workspace_id, tree_size, root_hash, note, clock_timestamp(),
+    case when %(to_file)s then null else clock_timestamp() end
+  from unnest(%(workspaces)s::text[], %(sizes)s::bigint[], %(roots)s::bytea[], %(notes)s::text[])
+    as made (workspace_id, tree_size, root_hash, note)
+  returning workspace_id, tree_size
 )
-insert into audit_checkpoints (workspace_id, tree_size, root_hash, note, created_at, filed_at)
-values (:workspace_id, :tree_size, :root_hash, :note, clock_timestamp(),
-  case when :to_file then null else clock_timestamp() end)
-""")
+update audit_chains set checkpoint_size = signed.tree_size, checkpoint_at = clock_timestamp()
+from signed where audit_chains.workspace_id = signed.workspace_id
+"""
 
-_UNFILED: Final = text("""
+_UNFILED: Final = """
 select workspace_id, tree_size, note from audit_checkpoints where filed_at is null
-order by created_at limit :most for update skip locked
-""")
+order by created_at limit %(most)s for update skip locked
+"""
 
-_FILED: Final = text("""
+_FILED: Final = """
 update audit_checkpoints set filed_at = clock_timestamp()
-from unnest(cast(:workspaces as text[]), cast(:sizes as bigint[]))
-  as filed (workspace_id, tree_size)
+from unnest(%(workspaces)s::text[], %(sizes)s::bigint[]) as filed (workspace_id, tree_size)
 where audit_checkpoints.workspace_id = filed.workspace_id
   and audit_checkpoints.tree_size = filed.tree_size
-""")
+"""
+
+Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +146,40 @@ class Growth:
     """(level, index, hash), of level 1 and up."""
     frontier: bytes
 
+    @property
+    def size(self) -> int:
+        """Rows of the chain from now on."""
+        return self.before + len(self.rows)
 
-async def is_work() -> bool:
-    """Whether anything waits to be sealed, or a chain for its checkpoint."""
-    (row,) = await database.hot(_IS_WORK, {})
-    return bool(row.due)
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A checkpoint just signed."""
+
+    workspace_id: str
+    tree_size: int
+    root_hash: bytes
+    note: str
 
 
-async def take(db: AsyncConnection, most: int) -> list[Row[Any]] | None:
-    """The oldest pending events, removed; None while another process seals.
+async def work() -> tuple[bool, bool]:
+    """Whether events wait to be sealed, and whether a chain waits for its checkpoint."""
+    (row,) = await database.hot(_WORK, {})
+    return bool(row.pending), bool(row.due)
+
+
+async def hold(db: Connection) -> bool:
+    """Become the sealer until the transaction ends; False while another process is."""
+    row = await (await db.execute(_LOCK, {"lock": LOCK})).fetchone()
+    return bool(row and row.held)
+
+
+async def take(db: Connection, most: int) -> list[Any]:
+    """The oldest pending events, removed; none while another process seals.
 
     Whoever rolls back has taken nothing.
     """
-    if not await db.scalar(text("select pg_try_advisory_xact_lock(:lock)"), {"lock": LOCK}):
-        return None
-    rows = await db.execute(_TAKE, {"most": most})
+    rows = await (await db.execute(_TAKE, {"lock": LOCK, "most": most})).fetchall()
     return sorted(rows, key=lambda row: int(row.id))
 
 
@@ -156,7 +189,7 @@ async def wait_for_lock(db: AsyncConnection) -> None:
 
 
 async def open_chain(
-    db: AsyncConnection, workspace_id: str, head_hash: bytes, subject_key: bytes
+    db: Connection, workspace_id: str, head_hash: bytes, subject_key: bytes
 ) -> None:
     """Begin a chain; one that is there stays as it is."""
     await db.execute(
@@ -165,13 +198,16 @@ async def open_chain(
     )
 
 
-async def heads(db: AsyncConnection, workspaces: Collection[str]) -> dict[str, Row[Any]]:
-    """How these chains end, locked against other writers."""
-    rows = await db.execute(_HEADS, {"workspaces": list(workspaces)})
+async def heads(db: Connection, workspaces: Collection[str]) -> dict[str, Any]:
+    """How these chains end and what signs them, locked against other writers.
+
+    Without a key that signs now, `kid` and `secret_encrypted` are None.
+    """
+    rows = await (await db.execute(_HEADS, {"workspaces": list(workspaces)})).fetchall()
     return {row.workspace_id: row for row in rows}
 
 
-async def append(db: AsyncConnection, growths: Sequence[Growth]) -> None:
+async def append(db: Connection, growths: Sequence[Growth]) -> None:
     """Store what a batch adds and move the heads; raises RuntimeError if a head has moved since."""
     rows = [row for growth in growths for row in growth.rows]
     values: dict[str, Any] = {
@@ -184,7 +220,7 @@ async def append(db: AsyncConnection, growths: Sequence[Growth]) -> None:
     values |= {
         "chain": [growth.workspace_id for growth in growths],
         "before": [growth.before for growth in growths],
-        "size": [growth.before + len(growth.rows) for growth in growths],
+        "size": [growth.size for growth in growths],
         "head_hash": [growth.rows[-1].entry_hash for growth in growths],
         "head_at": [growth.rows[-1].occurred_at for growth in growths],
         "frontier": [growth.frontier for growth in growths],
@@ -194,38 +230,31 @@ async def append(db: AsyncConnection, growths: Sequence[Growth]) -> None:
         raise RuntimeError("a chain grew beside its sealer; nothing was written")
 
 
-async def due_for_checkpoint(db: AsyncConnection, most: int) -> list[Row[Any]]:
+async def uncovered(db: Connection, most: int) -> list[Any]:
     """Chains that grew since their last checkpoint, if that is a second old."""
-    return list(await db.execute(_DUE, {"most": most}))
+    return list(await (await db.execute(_UNCOVERED, {"most": most})).fetchall())
 
 
-async def add_checkpoint(
-    db: AsyncConnection,
-    workspace_id: str,
-    tree_size: int,
-    root_hash: bytes,
-    note: str,
-    *,
-    to_file: bool,
-) -> None:
+async def cover(db: Connection, covers: Sequence[Cover], *, to_file: bool) -> None:
+    """Store checkpoints; `to_file` says that they are to be written to the file too."""
     await db.execute(
-        _CHECKPOINT,
+        _COVER,
         {
-            "workspace_id": workspace_id,
-            "tree_size": tree_size,
-            "root_hash": root_hash,
-            "note": note,
             "to_file": to_file,
+            "workspaces": [each.workspace_id for each in covers],
+            "sizes": [each.tree_size for each in covers],
+            "roots": [each.root_hash for each in covers],
+            "notes": [each.note for each in covers],
         },
     )
 
 
-async def unfiled(db: AsyncConnection, most: int) -> list[Row[Any]]:
+async def unfiled(db: Connection, most: int) -> list[Any]:
     """Checkpoints that are not in the file yet, oldest first, held until the transaction ends."""
-    return list(await db.execute(_UNFILED, {"most": most}))
+    return list(await (await db.execute(_UNFILED, {"most": most})).fetchall())
 
 
-async def mark_filed(db: AsyncConnection, rows: Sequence[Row[Any]]) -> None:
+async def mark_filed(db: Connection, rows: Sequence[Any]) -> None:
     await db.execute(
         _FILED,
         {

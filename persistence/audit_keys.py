@@ -1,17 +1,26 @@
 """The keys that sign the chains: public parts that stay for good, private parts apart."""
 
-from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import Row, func, insert, select, text, update
+import psycopg
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
-from persistence.tables import audit_chains, audit_key_secrets, audit_keys
+from persistence.tables import audit_chains, audit_keys
 
 _OF_WORKSPACE: Final = """
 select kid, workspace_id, public_key, created_at, revoked_at from audit_keys
 where workspace_id = %(workspace)s order by created_at, kid
+"""
+
+# Whoever makes a secret may not be allowed to read any.
+_CREATE: Final = """
+with made as (
+  insert into audit_key_secrets (kid, secret_encrypted) values (%(kid)s, %(secret)s)
+)
+insert into audit_keys (kid, workspace_id, public_key, created_at)
+values (%(kid)s, %(workspace)s, %(public)s, clock_timestamp())
 """
 
 
@@ -20,33 +29,37 @@ async def list_of(workspace_id: str) -> list[Any]:
     return list(await database.hot(_OF_WORKSPACE, {"workspace": workspace_id}))
 
 
-async def active(db: AsyncConnection, workspaces: Collection[str]) -> list[Row[Any]]:
-    """(kid, workspace_id, secret_encrypted) of the keys that sign now."""
-    query = (
-        select(audit_keys.c.kid, audit_keys.c.workspace_id, audit_key_secrets.c.secret_encrypted)
-        .join(audit_key_secrets, audit_key_secrets.c.kid == audit_keys.c.kid)
-        .where(
-            audit_keys.c.workspace_id == text("any(:workspaces)"), audit_keys.c.revoked_at.is_(None)
-        )
+async def create_hot(
+    db: psycopg.AsyncConnection[Any],
+    workspace_id: str,
+    kid: str,
+    public_key: bytes,
+    secret_encrypted: bytes,
+) -> None:
+    """`create`, in the sealer's transaction."""
+    await db.execute(
+        _CREATE,
+        {
+            "kid": kid,
+            "workspace": workspace_id,
+            "public": public_key,
+            "secret": secret_encrypted,
+        },
     )
-    return list(await db.execute(query, {"workspaces": list(workspaces)}))
 
 
 async def create(
     db: AsyncConnection, workspace_id: str, kid: str, public_key: bytes, secret_encrypted: bytes
 ) -> None:
     """Add a key, valid from now. Without `revoke` before it, the workspace must have none."""
-    await db.execute(
-        insert(audit_keys).values(
-            kid=kid,
-            workspace_id=workspace_id,
-            public_key=public_key,
-            created_at=func.clock_timestamp(),
-        )
-    )
-    # Whoever makes a secret may not be allowed to read any.
-    await db.execute(
-        insert(audit_key_secrets).inline().values(kid=kid, secret_encrypted=secret_encrypted)
+    await db.exec_driver_sql(
+        _CREATE,
+        {
+            "kid": kid,
+            "workspace": workspace_id,
+            "public": public_key,
+            "secret": secret_encrypted,
+        },
     )
 
 

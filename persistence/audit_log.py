@@ -1,6 +1,6 @@
 """The sealed log as it is read: rows of one workspace, and what proves them."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ MOST_OFFSET: Final = 100_000
 _SEE: Final = text("select set_config('rensei.workspace', :workspace, true)")
 
 _NODES: Final = text("""
-select node.level, node.index, hash from audit_nodes
+select node.level, node.index as number, hash from audit_nodes
 join unnest(cast(:levels as smallint[]), cast(:indexes as bigint[])) as node (level, index)
   using (level, index)
 where workspace_id = :workspace
@@ -112,7 +112,7 @@ async def nodes(
                 "indexes": [node.number for node in inner],
             },
         )
-        found |= {Node(row.level, row.index): row.hash for row in rows}
+        found |= {Node(row.level, row.number): row.hash for row in rows}
     if leaves:
         rows = await db.execute(_LEAVES, {"workspace": workspace_id, "numbers": leaves})
         found |= {
@@ -134,7 +134,7 @@ async def latest_checkpoint(db: AsyncConnection, workspace_id: str) -> Row[Any] 
 
 async def checkpoints_between(
     db: AsyncConnection, workspace_id: str, first: int, last: int
-) -> list[Row[Any]]:
+) -> Sequence[Any]:
     """(tree_size, root_hash) of the checkpoints of these sizes, the smallest first."""
     rows = await db.execute(
         select(audit_checkpoints.c.tree_size, audit_checkpoints.c.root_hash)
@@ -145,7 +145,7 @@ async def checkpoints_between(
         )
         .order_by(audit_checkpoints.c.tree_size)
     )
-    return list(rows)
+    return rows.all()
 
 
 async def lag_seconds(db: AsyncConnection) -> float:

@@ -3,39 +3,40 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, select, text
+import psycopg
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.tables import audit_subjects
 
-_ADD: Final = text("""
+_ADD: Final = """
 insert into audit_subjects (workspace_id, id, digest, key_encrypted)
-select * from unnest(cast(:workspaces as text[]), cast(:ids as text[]), cast(:digests as bytea[]),
-  cast(:keys as bytea[]))
+select * from unnest(%(workspaces)s::text[], %(ids)s::text[], %(digests)s::bytea[],
+  %(keys)s::bytea[])
 on conflict do nothing
-""")
+"""
 
-_FIND: Final = text("""
+_FIND: Final = """
 select workspace_id, id, digest, key_encrypted from audit_subjects
 where (workspace_id, digest) in (
-  select * from unnest(cast(:workspaces as text[]), cast(:digests as bytea[]))
+  select * from unnest(%(workspaces)s::text[], %(digests)s::bytea[])
 )
-""")
+"""
 
 Place = tuple[str, bytes]
 """(workspace, digest) of a subject."""
 
 
-async def find(db: AsyncConnection, places: Collection[Place]) -> dict[Place, Row[Any]]:
+async def find(db: psycopg.AsyncConnection[Any], places: Collection[Place]) -> dict[Place, Any]:
     """The subjects that are known, by workspace and digest."""
     rows = await db.execute(
         _FIND,
         {"workspaces": [each[0] for each in places], "digests": [each[1] for each in places]},
     )
-    return {(row.workspace_id, row.digest): row for row in rows}
+    return {(row.workspace_id, row.digest): row for row in await rows.fetchall()}
 
 
-async def add(db: AsyncConnection, made: Mapping[Place, tuple[str, bytes]]) -> None:
+async def add(db: psycopg.AsyncConnection[Any], made: Mapping[Place, tuple[str, bytes]]) -> None:
     """Add subjects, each an id and its key, sealed."""
     await db.execute(
         _ADD,

@@ -5,7 +5,8 @@ Three doors, chosen by what a caller does:
 - `transaction()`: several statements that belong together;
 - `statement()`: one statement by itself, in autocommit, without BEGIN and COMMIT round trips;
 - `hot()`: the few statements that run for every heartbeat, poll and activity, on a raw psycopg
-  pool, because the SQL toolkit costs as much again as the statement does.
+  pool, because the SQL toolkit costs as much again as the statement does; `hot_transaction()` for
+  several of them.
 
 Everything raises `Unavailable` while the database cannot be reached.
 """
@@ -190,6 +191,13 @@ async def hot(sql: str, values: Mapping[str, Any]) -> Sequence[Any]:
             if connection.broken:
                 database.sweep()
             raise
+
+
+@asynccontextmanager
+async def hot_transaction() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """One transaction on the raw pool, for what runs all the time."""
+    async with _reaching(), current().pool.connection() as connection, connection.transaction():
+        yield connection
 
 
 async def is_up(seconds: float = 2.0) -> bool:
