@@ -184,6 +184,20 @@ def test_a_bundle_that_was_unpacked_on_the_way_is_read_too(run, tmp_path):
     assert verify.main([str(plain), "--quiet"]) == 0
 
 
+def test_it_tells_how_far_it_is(run, monkeypatch, tmp_path, capsys):
+    log = Log(300)
+    path = write(tmp_path / "bundle", log.bundle())
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(verify.time, "monotonic", lambda: next(clock))
+
+    assert verify.main([path]) == 0
+
+    assert capsys.readouterr().err.splitlines() == [
+        "128 of 300 rows, 6 a second, 27 s left",
+        "256 of 300 rows, 6 a second, 7 s left",
+    ]
+
+
 def test_it_runs_in_an_empty_folder_without_the_project(tmp_path):
     shutil.copy(verify.__file__, tmp_path / "verify.py")
     lines = LOG.bundle()
