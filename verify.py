@@ -429,6 +429,14 @@ def _object(members: Mapping[str, bytes]) -> bytes:
     return b"{" + b",".join(b'"%b":%b' % (n.encode(), members[n]) for n in sorted(members)) + b"}"
 
 
+def _is_instant(text: str) -> bool:
+    """Whether it is written as the log writes instants, so that texts sort as instants do."""
+    try:
+        return bool(INSTANT.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
 class Rows:
     """Follows the rows of one workspace from the first that is shown."""
 
@@ -482,7 +490,7 @@ class Rows:
             or not all(isinstance(event[name], str | None) for name in NULLABLE)
             or not HEX.fullmatch(event["entryHash"])
             or not HEX.fullmatch(event["prevHash"])
-            or not INSTANT.fullmatch(event["occurredAt"])
+            or not _is_instant(event["occurredAt"])
         ):
             raise Bad("malformed", "a member has not the form that the log gives it", self.next)
 

@@ -433,6 +433,7 @@ def spoil_a_member(log, lines, place, rng):
             ("payload", None),
             ("entryHash", "A" * 64),
             ("occurredAt", "2026-07-01T09:00:00Z"),
+            ("occurredAt", "2026-13-01T09:00:00.000Z"),
             ("occurredAt", "2026-07-01T09:00:00.000+00:00"),
             ("eventType", None),
             ("actorId", 7),
