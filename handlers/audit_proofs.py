@@ -24,13 +24,16 @@ GZIP_LEVEL: Final = 3
 """Hashes and signatures do not shrink, whatever the effort."""
 
 
-async def get_audit_checkpoint(user: Principal, workspace_id: str | None) -> Reply:
+async def get_audit_checkpoint(
+    user: Principal, workspace_id: str | None, *, stamped: bool
+) -> Reply:
     """Show the newest checkpoint of a chain, and how far behind the sealing is."""
     workspace = workspace_of(user, workspace_id)
     async with audit_log.of(workspace) as db:
-        point = await audit_log.latest_checkpoint(db, workspace)
+        point = await audit_log.latest_checkpoint(db, workspace, stamped=stamped)
         if point is None:
-            raise NotFound("The chain has no checkpoint yet")
+            kind = "checkpoint with a time stamp" if stamped else "checkpoint"
+            raise NotFound(f"The chain has no {kind} yet")
         size = await audit_log.size(db, workspace)
         lag = await audit_log.lag_seconds(db)
     return {

@@ -19,6 +19,7 @@ from jobs.forget_answers import forget_answers
 from jobs.make_audit_months import make_audit_months
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
+from jobs.publish_checkpoints import post_checkpoints, stamp_checkpoints
 from jobs.requeue_orphans import requeue_orphans
 from jobs.seal_audit import seal_audit
 from jobs.send_outbox import send_outbox
@@ -34,6 +35,7 @@ OUTBOX_SECONDS: Final = 2.0
 FRAMES_SECONDS: Final = 60.0
 SEAL_SECONDS: Final = 0.4
 CHECKPOINTS_SECONDS: Final = 5.0
+PUBLISH_SECONDS: Final = 10.0
 MONTHS_SECONDS: Final = 3600.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
@@ -61,6 +63,8 @@ async def main() -> None:
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(seal_audit, stop, lambda: asyncio.sleep(SEAL_SECONDS)),
             _drive(file_checkpoints, stop, lambda: asyncio.sleep(CHECKPOINTS_SECONDS)),
+            _drive(post_checkpoints, stop, lambda: asyncio.sleep(PUBLISH_SECONDS)),
+            _drive(stamp_checkpoints, stop, lambda: asyncio.sleep(PUBLISH_SECONDS)),
             _drive(make_audit_months, stop, lambda: asyncio.sleep(MONTHS_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )

@@ -121,14 +121,14 @@ async def nodes(
     return found
 
 
-async def latest_checkpoint(db: AsyncConnection, workspace_id: str) -> Row[Any] | None:
-    """The newest checkpoint of a chain, None when it has none yet."""
-    found = await db.execute(
-        select(audit_checkpoints)
-        .where(audit_checkpoints.c.workspace_id == workspace_id)
-        .order_by(audit_checkpoints.c.tree_size.desc())
-        .limit(1)
-    )
+async def latest_checkpoint(
+    db: AsyncConnection, workspace_id: str, *, stamped: bool = False
+) -> Row[Any] | None:
+    """The newest checkpoint of a chain, or the newest with a time stamp; None without one."""
+    query = select(audit_checkpoints).where(audit_checkpoints.c.workspace_id == workspace_id)
+    if stamped:
+        query = query.where(audit_checkpoints.c.stamped_at.is_not(None))
+    found = await db.execute(query.order_by(audit_checkpoints.c.tree_size.desc()).limit(1))
     return found.one_or_none()
 
 

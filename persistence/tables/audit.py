@@ -133,6 +133,12 @@ Index(
     audit_checkpoints.c.created_at,
     postgresql_where=audit_checkpoints.c.filed_at.is_(None),
 )
+Index(
+    "audit_checkpoints_stamped_idx",
+    audit_checkpoints.c.workspace_id,
+    audit_checkpoints.c.tree_size,
+    postgresql_where=audit_checkpoints.c.stamped_at.is_not(None),
+)
 
 # Whom the encrypted members of payloads are about. Deleting the row makes them unreadable for good.
 audit_subjects = Table(

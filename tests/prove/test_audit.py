@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from psycopg.rows import namedtuple_row
 
 from bench.servers import clean_environment
 from domain.checkpoints import parse_many
+from jobs.seal_audit import seal_audit
 from persistence import audit, database, migrations
+from services.audit_verification import MOST_SECONDS
 from settings import PROJECT
 from supervisor.postgres import JOBS, SUPERUSER
 from supervisor.stores import Stores
@@ -36,9 +39,13 @@ PACE_SECONDS = 0.03
 DRAIN_SECONDS = 60
 SEED = 7
 
+ROWS = 100_000
+PATIENCE_SECONDS = 60
+MOST_MB = 150
+
 
 @pytest.fixture
-def stores():
+def lasting():
     """Stores of this test alone, which wait for the disk."""
     with (
         tempfile.TemporaryDirectory(prefix="rensei-prove-", ignore_cleanup_errors=True) as made,
@@ -88,7 +95,7 @@ class Sealers:
 
 
 async def test_thirty_two_writers_and_sealers_that_are_cut_off_and_killed(
-    stores, tmp_path, scaled, capsys
+    lasting, tmp_path, scaled, capsys
 ):
     seconds = scaled(SECONDS, 10)
     # Not so often that no process lives to seal: it takes a while to start.
@@ -96,7 +103,7 @@ async def test_thirty_two_writers_and_sealers_that_are_cut_off_and_killed(
     written = defaultdict(list)
     ended = time.monotonic() + seconds
     chance = random.Random(SEED)
-    sealers = Sealers(stores, tmp_path / "checkpoints")
+    sealers = Sealers(lasting, tmp_path / "checkpoints")
     cut_off = 0
 
     async def write(writer):
@@ -124,10 +131,10 @@ async def test_thirty_two_writers_and_sealers_that_are_cut_off_and_killed(
             await asyncio.sleep(pause)
             await asyncio.to_thread(sealers.kill_one, sealers.kills % 2)
 
-    web = database.Database(stores.web_url)
+    web = database.Database(lasting.web_url)
     await web.open()
     superuser = await psycopg.AsyncConnection.connect(
-        stores.postgres.url(SUPERUSER), autocommit=True, row_factory=namedtuple_row
+        lasting.postgres.url(SUPERUSER), autocommit=True, row_factory=namedtuple_row
     )
     try:
         await asyncio.gather(*map(write, range(WRITERS)), end_connections(), kill())
@@ -181,3 +188,63 @@ async def newest_in_file(path, size):
                 with path.open() as lines:
                     largest = max(each.checkpoint.size for each in parse_many(lines))
     return largest
+
+
+FILL = """
+insert into audit_pending (org_id, event_type, actor_type, entity_type, entity_id, payload)
+select %(org)s, 'test.happened', 'system', 'session', 'ses-' || n %% 1000,
+  jsonb_build_object('n', n, 'text', 'Keep the currency of a refund')
+from generate_series(1, %(count)s) n
+"""
+
+
+async def test_a_long_log_is_sealed_read_and_proved_as_fast_as_a_short_one(
+    make, owner, run_job, scaled, capsys
+):
+    count = scaled(ROWS, 10_000)
+    part = count // 10
+    paces = []
+    for _ in range(10):
+        await owner.execute(FILL, {"org": make.org_id, "count": part})
+        begun = time.process_time()
+        sealed = await run_job(seal_audit)
+        paces.append((time.process_time() - begun) / sealed)
+    await chains.seal_all()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    waits = {}
+    middle = count // 2
+    for path in (
+        "/api/audit?limit=200",
+        f"/api/audit?limit=200&offset={middle}",
+        "/api/audit?entityId=ses-7",
+        f"/api/audit?entityType=session&offset={middle}",
+        "/api/audit/checkpoint",
+        f"/api/audit/inclusion?sequenceNumber={middle}",
+        f"/api/audit/consistency?from={middle - 1}",
+    ):
+        begun = time.monotonic()
+        answer = await make.org.get(path)
+        waits[path] = time.monotonic() - begun
+        assert answer.status_code == 200
+    begun = time.monotonic()
+    exported = await make.org.get(f"/api/audit/export?to={part}")
+    waits["export"] = time.monotonic() - begun
+    begun = time.monotonic()
+    said = (await make.org.post("/api/audit/verify", json={})).json()
+    waits["verify"] = time.monotonic() - begun
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+    with capsys.disabled():
+        print(
+            f"\n{count} rows; {paces[0] * 1e6:.0f} us of the sealer's CPU a row at first,"
+            f" {paces[-1] * 1e6:.0f} at last; verified {said['eventCount']} in"
+            f" {waits['verify']:.1f} s; memory grew by {grown:.0f} MB"
+        )
+    assert paces[-1] < 3 * paces[0]
+    assert exported.status_code == 200
+    assert said["valid"] is True
+    assert waits.pop("verify") < 2 * MOST_SECONDS
+    assert waits.pop("export") < PATIENCE_SECONDS
+    assert max(waits.values()) < 2, waits
+    assert grown < MOST_MB

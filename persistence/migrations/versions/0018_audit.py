@@ -35,6 +35,7 @@ def upgrade() -> None:
     sa.Column('time_stamp', sa.LargeBinary(), nullable=True),
     sa.PrimaryKeyConstraint('workspace_id', 'tree_size', name=op.f('audit_checkpoints_pkey'))
     )
+    op.create_index('audit_checkpoints_stamped_idx', 'audit_checkpoints', ['workspace_id', 'tree_size'], unique=False, postgresql_where=sa.text('stamped_at IS NOT NULL'))
     op.create_index('audit_checkpoints_unfiled_idx', 'audit_checkpoints', ['created_at'], unique=False, postgresql_where=sa.text('filed_at IS NULL'))
     op.create_table('audit_events',
     sa.Column('workspace_id', sa.Text(), nullable=False),
