@@ -154,10 +154,10 @@ class Question:
     limit: int
 
 
-async def take_turn(db: AsyncConnection, org_id: str, project_id: str) -> None:
-    """Wait for whoever remembers in the same project: of two alike at once, one is kept."""
-    project = f"{org_id}/memory/{project_id}"
-    await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(project, 0))))
+async def take_turn(db: AsyncConnection, note: Note) -> None:
+    """Wait for whoever remembers in the same place: of two alike at once, one is kept."""
+    place = f"{note.org_id}/memory/{note.project_id}/{note.scope}"
+    await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(place, 0))))
 
 
 async def count_of(db: AsyncConnection, org_id: str, session_id: str) -> int:

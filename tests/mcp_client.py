@@ -15,8 +15,15 @@ with warnings.catch_warnings():
 async def connected(address: str, session_id: str, token: str, mode: Any = "auto"):
     """The official client in a conversation about a session, over a real socket."""
     headers = {"Authorization": f"Bearer {token}"}
+    async with connected_to(f"{address}/api/mcp/{session_id}", headers, mode) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected_to(url: str, headers: dict[str, str], mode: Any = "auto"):
+    """The same with an address and headers, as a configuration has them."""
     async with create_mcp_http_client(headers=headers) as http:
-        transport = streamable_http_client(f"{address}/api/mcp/{session_id}", http_client=http)
+        transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
 

@@ -1,5 +1,6 @@
 """What agents know of a project, kept from one session to the next."""
 
+import asyncio
 from typing import Final
 
 from domain.errors import Conflict
@@ -13,6 +14,9 @@ from services.tools.tool import Agent, Always, Json, Tool, gives, takes
 
 MOST_NOTES: Final = 500
 """Of one session; what it says again does not count."""
+
+# Those who wait for their turn each hold a connection; the others of the process need some too.
+_writing = asyncio.Semaphore(3)
 
 PROJECT: Final = "project"
 SESSION: Final = "session"
@@ -31,8 +35,8 @@ async def _remember(agent: Agent, arguments: Json) -> Json:
         sorted(set(arguments.get("tags", ()))),
         *(embedded or ()),
     )
-    async with database.transaction() as db:
-        await memory.take_turn(db, agent.org_id, agent.project_id)
+    async with _writing, database.transaction() as db:
+        await memory.take_turn(db, note)
         same = [
             row
             for row in await memory.alike(db, note)

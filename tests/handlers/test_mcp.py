@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
+import settings
 from domain.errors import Invalid
 from services.tools import offering
 from services.tools.tool import Always, NotForThisSession, Tool, gives, takes
-from tests.mcp_client import Agent, call, connected, request
+from tests.mcp_client import Agent, call, connected, connected_to, request
 
 VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
 
@@ -436,3 +438,27 @@ def test_a_schema_of_results_closes_what_it_describes():
         "required": ["a"],
         "additionalProperties": False,
     }
+
+
+# --- the guide -----------------------------------------------------------------------------------
+
+
+async def test_the_configuration_of_the_guide_works_as_it_stands(make, address):
+    """Only the address of the server is another one here."""
+    agent = await Agent.begin(make)
+    guide = (settings.PROJECT / "docs" / "mcp.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```json\n(.*?)```", guide, re.DOTALL)
+    filled = block.replace("${RENSEI_SESSION_ID}", agent.id).replace(
+        "${RENSEI_MCP_TOKEN}", agent.token
+    )
+    (server,) = json.loads(filled)["mcpServers"].values()
+    url = server["url"].replace("http://127.0.0.1:8080", address)
+
+    async with connected_to(url, server["headers"]) as client:
+        stored = await client.call_tool("af_memory_remember", {"content": "The guide works"})
+        listed = await client.list_tools()
+
+    assert server["type"] == "http"
+    assert stored.structured_content["stored"] is True
+    missing = [tool.name for tool in listed.tools if f"`{tool.name}`" not in guide]
+    assert missing == []
