@@ -8,6 +8,9 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 WELL_KNOWN: Final = "/.well-known/agent-card.json"
 ENDPOINT: Final = "/api/a2a"
 JSON_RPC: Final = "JSONRPC"
+BINDINGS: Final = (JSON_RPC, "HTTP+JSON")
+"""The ways to send messages that are used here, the preferred first."""
+
 OLD: Final = "0.3"
 NEW: Final = "1.0"
 
@@ -134,13 +137,21 @@ def usable(card: Any, url: str) -> dict[str, Any]:
 
 
 def _addresses(card: dict[str, Any]) -> list[Any]:
-    """Every URL that a client of either generation could send messages to."""
-    found = [card["url"]] if card.get("url") else []
+    """Every URL that messages could be sent to, for either generation.
+
+    Interfaces of other kinds, gRPC's for one, are never used, and their addresses may be no URLs.
+    """
+    used = card.get("url") and card.get("preferredTransport", JSON_RPC) in BINDINGS
+    found = [card["url"]] if used else []
     for member in ("supportedInterfaces", "additionalInterfaces"):
         listed = card.get(member) or []
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
             raise BadCard(f"the card's {member} are not a list of objects")
-        found += [each.get("url") for each in listed]
+        found += [
+            each.get("url")
+            for each in listed
+            if each.get("protocolBinding", each.get("transport", JSON_RPC)) in BINDINGS
+        ]
     return found
 
 

@@ -12,9 +12,10 @@ from a2a.utils.errors import (
     ExtendedAgentCardNotConfiguredError,
     InvalidParamsError,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contract import Request
-from domain.a2a_cards import OLD
+from domain.a2a_cards import OLD, origin
 from domain.a2a_tasks import statuses_of
 from domain.principal import Principal
 from domain.session_states import ENDED as SESSION_ENDED
@@ -24,7 +25,7 @@ from handlers.following import Following
 from handlers.replies import Reply
 from persistence import a2a_push as configs
 from persistence import a2a_tasks as stored
-from persistence import database
+from persistence import audit, database
 from persistence.ephemeral import nudges, session_news
 from services import a2a_push, a2a_tasks, a2a_wire, session_feed, session_watch
 from services.a2a_wire import Call
@@ -99,8 +100,7 @@ async def _begin(asked: _Asked) -> Any:
             db, asked.user, asked.projects, asked.named, asked.params.message
         )
         if is_new and settings.HasField("task_push_notification_config"):
-            config = settings.task_push_notification_config
-            await a2a_push.put(db, row, config, asked.call.generation)
+            await _put_push(db, asked, row, settings.task_push_notification_config)
     if is_new:
         session_news.tell_surely(row.org_id, row.session_id)
         await nudges.try_nudge(nudges.work(row.org_id, row.project_id))
@@ -199,7 +199,18 @@ async def _cancel(asked: _Asked) -> pb.Task:
 async def _set_push(asked: _Asked) -> pb.TaskPushNotificationConfig:
     async with database.transaction() as db:
         row = await a2a_tasks.found(db, asked.user, asked.projects, asked.params.task_id)
-        return await a2a_push.put(db, row, asked.params, asked.call.generation)
+        return await _put_push(db, asked, row, asked.params)
+
+
+async def _put_push(
+    db: AsyncConnection, asked: _Asked, row: Any, config: pb.TaskPushNotificationConfig
+) -> pb.TaskPushNotificationConfig:
+    made = await a2a_push.put(db, row, config, asked.call.generation)
+    # Of the address only who is told: the rest of it may be a secret.
+    about = {"id": made.id, "host": (origin(made.url) or ("", None))[1]}
+    task = ("session", str(row.session_id))
+    await audit.append(db, row.org_id, asked.user, "a2a.notifications_set", task, about)
+    return made
 
 
 async def _get_push(asked: _Asked) -> pb.TaskPushNotificationConfig:
@@ -218,6 +229,8 @@ async def _delete_push(asked: _Asked) -> None:
     async with database.transaction() as db:
         row = await a2a_tasks.found(db, asked.user, asked.projects, asked.params.task_id)
         await configs.remove(db, row.org_id, row.session_id, asked.params.id)
+        task, about = ("session", str(row.session_id)), {"id": asked.params.id}
+        await audit.append(db, row.org_id, asked.user, "a2a.notifications_removed", task, about)
 
 
 async def _no_extended_card(asked: _Asked) -> None:

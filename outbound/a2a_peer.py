@@ -24,11 +24,11 @@ from a2a.utils.errors import (
 )
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from domain.a2a_cards import BINDINGS
 from outbound.guarded_client import Failed, HttpClient, Refused, for_library, may_pass
 
 CALL_SECONDS: Final = 20.0
 STEP_SECONDS: Final = 15.0
-BINDINGS: Final = ["JSONRPC", "HTTP+JSON"]
 MOST_TEXT_CHARACTERS: Final = 100_000
 MOST_ARTIFACT_BYTES: Final = 400_000
 
@@ -86,7 +86,10 @@ class Peer:
     def __init__(self, http: HttpClient, card: str, token: str | None) -> None:
         """Raises `Rejected` for a card that names no way to send messages."""
         config = ClientConfig(
-            streaming=False, polling=True, httpx_client=http, supported_protocol_bindings=BINDINGS
+            streaming=False,
+            polling=True,
+            httpx_client=http,
+            supported_protocol_bindings=list(BINDINGS),
         )
         try:
             self._client: Any = ClientFactory(config).create(parse_agent_card(orjson.loads(card)))

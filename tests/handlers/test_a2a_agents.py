@@ -220,6 +220,18 @@ async def test_what_is_no_card_or_leads_elsewhere_is_refused(card, said, make, p
     assert (await make.org.get(AGENTS)).json() == {"agents": []}
 
 
+async def test_an_interface_that_is_never_used_may_be_anywhere(make, peer):
+    peer.card["supportedInterfaces"] = [
+        {"url": f"{peer.url}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+        {"url": "grpc.elsewhere.example:443", "protocolBinding": "GRPC", "protocolVersion": "1.0"},
+    ]
+
+    made = await register(make, peer)
+
+    assert made.status_code == 201, made.text
+    assert made.json()["agent"]["card"]["url"] == f"{peer.url}/rpc"
+
+
 @asynccontextmanager
 async def saying(serve, allowing):
     server = Server(None)
