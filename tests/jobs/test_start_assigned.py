@@ -76,9 +76,7 @@ async def test_an_issue_without_an_agent_session_is_worked_on_after_half_a_minut
 
 @pytest.mark.parametrize("first", ["assignment", "session"])
 async def test_an_agent_session_that_comes_is_the_work(make, tracker, agent, later, run_job, first):
-    event = linear_event(
-        tracker.workspace, id=tracker.id(), identifier=f"{tracker.prefix}-1"
-    )
+    event = linear_event(tracker.workspace, id=tracker.id(), identifier=f"{tracker.prefix}-1")
     if first == "session":
         await tracker.send(event)
     await give(tracker, agent)
