@@ -1,5 +1,6 @@
 """What the tracker tells of an issue enters the built-in one."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +11,11 @@ from persistence import assignments, audit, issues, project_settings, tracker_is
 from services import automation
 
 ASSIGNING: Final = frozenset({"assigneeId", "delegateId"})
+
+
+async def learn(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> None:
+    """Store an issue that was asked for: nothing is to follow from how it is."""
+    await take(db, org_id, project_id, replace(reported, assignees=frozenset()))
 
 
 async def take(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> str:

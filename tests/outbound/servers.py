@@ -109,6 +109,7 @@ class FakeLinear(Server):
         self.tried = []
         self.trouble = []
         self.known = set()
+        self.issues = {}
         self.seconds = 0.0
         self.at_once = 0
         self.most_at_once_of_one = 0
@@ -131,6 +132,11 @@ class FakeLinear(Server):
 
     def _do(self, query, variables, entity_id):
         kind = SHORT.get(query)
+        if "identifier" in query:
+            found = self.issues.get(entity_id)
+            if found is None:
+                return graphql_error("Entity not found: Issue")
+            return graphql({"done": found})
         if kind is None:
             return graphql({"done": {"team": {"id": "team-1"}}})
         if kind not in {"external_urls", "issue_update"}:
