@@ -429,6 +429,14 @@ def _object(members: Mapping[str, bytes]) -> bytes:
     return b"{" + b",".join(b'"%b":%b' % (n.encode(), members[n]) for n in sorted(members)) + b"}"
 
 
+def _is_instant(text: str) -> bool:
+    """Whether it is written as the log writes instants, so that texts sort as instants do."""
+    try:
+        return bool(INSTANT.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
 class Rows:
     """Follows the rows of one workspace from the first that is shown."""
 
@@ -482,7 +490,7 @@ class Rows:
             or not all(isinstance(event[name], str | None) for name in NULLABLE)
             or not HEX.fullmatch(event["entryHash"])
             or not HEX.fullmatch(event["prevHash"])
-            or not INSTANT.fullmatch(event["occurredAt"])
+            or not _is_instant(event["occurredAt"])
         ):
             raise Bad("malformed", "a member has not the form that the log gives it", self.next)
 
@@ -613,12 +621,14 @@ class Check:
         consistency: Callable[[int, int], list[bytes]] | None = None,
         *,
         may_be_older: bool = False,
+        is_all: bool = False,
     ) -> None:
         self.bundle = bundle
         self.kept = kept
         self.report = report
         self.consistency = consistency
         self.may_be_older = may_be_older
+        self.is_all = is_all
         self.rows = Rows(bundle.workspace, bundle.first, keys)
         self.tree = Tree()
         self.good = bundle.first - 1
@@ -660,6 +670,9 @@ class Check:
         if self.rows.next > bundle.last + 1:
             told = f"the bundle says that it ends with row {bundle.last}, and goes on"
             raise Bad("order", told, bundle.last + 1)
+        if self.is_all and bundle.last < bundle.size:
+            told = f"the server shows a checkpoint of {bundle.size:,} rows, and not all of them"
+            raise Bad("missing", told, bundle.last + 1, bundle.size)
         if last_leaf and self.head is not None and bundle.last < bundle.size:
             self._include(last_leaf, before)
         self._outside()
@@ -719,7 +732,8 @@ class Check:
     def _outside(self) -> None:
         """The kept checkpoints whose size lies before or after the rows that are shown."""
         bundle = self.bundle
-        shown = max(bundle.size, self.rows.next - 1)
+        # A size that nobody has signed says nothing.
+        shown = max(bundle.size if self.head else 0, self.rows.next - 1)
         newest = max(self.kept, default=0)
         if newest > shown and not self.may_be_older:
             told = (
@@ -775,11 +789,23 @@ def conclude(check: Check, source_of_keys: str | None) -> None:
                 " checkpoint covers them, and who holds database and keys could have written them"
                 " anew"
             )
+    earlier = [size for size in check.used if 0 < size < first]
+    if bad is None and earlier:
+        proved.append(
+            f"the log began with the {max(earlier):,} rows that a kept checkpoint covers, which are"
+            " not shown here"
+        )
+    if bad is None and (first > 1 or bundle.size > last):
+        unproved.append(
+            f"anything else about other rows than {first:,} to {last:,} of {bundle.size:,}: the"
+            " bundle does not hold them"
+        )
     if bad is not None:
         unproved.append("anything about the rows after the first bad one: they were not judged")
     else:
         unproved.append(
-            f"that nothing came after row {last:,}: a server can withhold its newest rows"
+            f"that nothing came after row {max(last, bundle.size):,}: a server can withhold its"
+            " newest rows"
         )
     left = sorted(check.kept.keys() - set(check.used))
     if bad is None and left:
@@ -920,8 +946,18 @@ def verify(asked: argparse.Namespace, report: Report) -> None:
             raise Unreadable(f"{asked.source} is of {bundle.workspace}, not {asked.workspace}")
         keys, source_of_keys = _keys(asked, bundle, server, report)
         kept = read_kept(asked.checkpoint, bundle.workspace, keys, report)
+        if server is not None and bundle.first != asked.first:
+            raise Unreadable(f"the server shows rows from {bundle.first:,}, not {asked.first:,} on")
         consistency = server.consistency if server else None
-        check = Check(bundle, keys, kept, report, consistency, may_be_older=asked.older)
+        check = Check(
+            bundle,
+            keys,
+            kept,
+            report,
+            consistency,
+            may_be_older=asked.older,
+            is_all=server is not None,
+        )
         progress = Progress(bundle.last - bundle.first + 1, asked.quiet)
         try:
             check.run(progress)

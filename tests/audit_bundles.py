@@ -178,7 +178,7 @@ class Log:
             },
             {"type": "keys", **self.jwks()},
             {"type": "checkpoint", "text": self.checkpoint(size)},
-            *(self.proof(number, size) for number in sorted({first, last}) if size),
+            *(self.proof(number, size) for number in sorted({first, last}) if first <= last),
             *(self.event(place) for place in range(first - 1, last)),
             {"type": "end", "count": last - first + 1},
         ]

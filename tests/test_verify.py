@@ -136,6 +136,20 @@ def test_a_range_beside_all_kept_checkpoints_is_not_called_checked(run):
     assert "none of the kept checkpoints" in told
 
 
+def test_a_size_that_nobody_has_signed_hides_no_loss(run):
+    lines = LOG.bundle(1, 20, 20)
+    lines[0]["treeSize"] = 10**6
+    del lines[2]
+
+    assert wrong(run(lines, [keep(LOG)])[1]) == ("missing", 21, 33)
+
+
+def test_a_range_says_that_it_is_one(run):
+    report = run(LOG.bundle(9, 20))[1]
+
+    assert says(report, "unproved", "about other rows than 9 to 20 of 40")
+
+
 def test_an_older_bundle_is_good_when_it_is_said_to_be_older(run):
     older = LOG.bundle(size=30)
 
@@ -168,6 +182,20 @@ def test_a_bundle_that_was_unpacked_on_the_way_is_read_too(run, tmp_path):
     plain.write_bytes(gzip.decompress(Path(packed).read_bytes()))
 
     assert verify.main([str(plain), "--quiet"]) == 0
+
+
+def test_it_tells_how_far_it_is(run, monkeypatch, tmp_path, capsys):
+    log = Log(300)
+    path = write(tmp_path / "bundle", log.bundle())
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(verify.time, "monotonic", lambda: next(clock))
+
+    assert verify.main([path]) == 0
+
+    assert capsys.readouterr().err.splitlines() == [
+        "128 of 300 rows, 6 a second, 27 s left",
+        "256 of 300 rows, 6 a second, 7 s left",
+    ]
 
 
 def test_it_runs_in_an_empty_folder_without_the_project(tmp_path):
@@ -405,6 +433,7 @@ def spoil_a_member(log, lines, place, rng):
             ("payload", None),
             ("entryHash", "A" * 64),
             ("occurredAt", "2026-07-01T09:00:00Z"),
+            ("occurredAt", "2026-13-01T09:00:00.000Z"),
             ("occurredAt", "2026-07-01T09:00:00.000+00:00"),
             ("eventType", None),
             ("actorId", 7),
@@ -834,6 +863,30 @@ def test_a_server_that_lost_rows_is_found_out(server, ask):
     status, report = ask(keep(LOG))
 
     assert (status, wrong(report)) == (1, ("missing", 31, 33))
+
+
+def test_a_server_that_shows_a_part_for_the_whole_is_found_out(server, ask):
+    class Part:
+        """The first rows, under a checkpoint of all that somebody has signed."""
+
+        def __getattr__(self, name):
+            return getattr(LOG, name)
+
+        def bundle(self, first):
+            return LOG.bundle(first + self.later, 30)
+
+    server.shown = Part()
+    Part.later = 0
+    assert wrong(ask(keep(LOG, (7, 25)))[1]) == ("missing", 31, 40)
+    Part.later = 3
+    assert ask(keep(LOG, (7, 25)))[0] == 2
+
+
+def test_no_new_rows_are_no_reason_not_to_compare(ask):
+    status, report = ask(keep(LOG), "--from=41")
+
+    assert (status, report["findings"]) == (0, [])
+    assert says(report, "proved", "the log began with the 33 rows that a kept checkpoint covers")
 
 
 def test_a_redirect_is_not_followed_with_the_key(server, ask):
