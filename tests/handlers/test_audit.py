@@ -418,7 +418,7 @@ async def test_a_chain_without_a_checkpoint_has_no_proofs(make):
 
 
 async def test_every_row_is_proved_to_be_in_every_tree(make, chain):
-    for size in range(1, len(chain) + 1):
+    for size in (1, 2, 7, len(chain)):
         for row in chain[:size]:
             said = (
                 await make.org.get(
