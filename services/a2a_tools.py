@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+import jsonschema_rs
 import orjson
 
 from domain.a2a_cards import TRUSTED, input_schema, slug
@@ -122,10 +123,20 @@ def _tool(agent_id: str, agent_slug: str, skill: dict[str, Any], agent_name: str
         alias=f"a2a_{agent_slug}_{skill['id']}",
         title=said("name") or skill["id"],
         description=said("description") or f"{said('name') or skill['id']}, done by {agent_name}",
-        takes=input_schema(skill),
+        takes=_takes(skill),
         agent_id=agent_id,
         skill_id=skill["id"],
     )
+
+
+def _takes(skill: dict[str, Any]) -> dict[str, Any]:
+    """The skill's schema; an open one for what is no schema, which would break every call."""
+    schema = input_schema(skill)
+    try:
+        jsonschema_rs.validator_for(schema)
+    except (ValueError, TypeError):
+        return input_schema({})
+    return schema
 
 
 def _message(arguments: dict[str, Any]) -> str:

@@ -97,6 +97,15 @@ def test_a_schema_that_leads_elsewhere_is_not_used(schema):
     assert input_schema({"id": "x", "inputSchema": schema}) == OPEN
 
 
+async def test_what_is_no_schema_does_not_break_the_tool(make):
+    skill = {"id": "x", "inputSchema": {"type": "object", "properties": {"a": {"type": "what?"}}}}
+    await make.agent(trust_level="trusted", card=json.dumps({"name": "Ops", "skills": [skill]}))
+
+    (tool,) = await a2a_tools.offered(make.org_id)
+
+    assert tool.takes == OPEN
+
+
 def test_a_schema_of_its_own_is_used_as_it_is():
     schema = {
         "type": "object",
