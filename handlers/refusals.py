@@ -18,6 +18,7 @@ STATUS: Final[dict[type[Exception], int]] = {
     contract.BodyTooLarge: 413,
     contract.UnsupportedMedia: 415,
     contract.Malformed: 400,
+    contract.NotJson: 400,
     contract.ResponseBroken: 500,
     errors.Invalid: 400,
     errors.Unauthenticated: 401,

@@ -320,8 +320,8 @@ async def test_a_note_of_the_time_before_the_embedder_is_found_by_its_words(make
 async def test_recall_reads_indexes_however_many_notes_there_are(make):
     """The planner may read the project's notes by their index, or one word's of all projects, but
     never all notes."""
-    await many(make, await make.project(), 7_000)
-    await many(make, make.project_id, 3_000)
+    await many(make, await make.project(), 2_000)
+    await many(make, make.project_id, 1_000)
     values = {
         "org": make.org_id,
         "project": make.project_id,
