@@ -49,11 +49,13 @@ on conflict do nothing
 """
 
 _HEADS: Final = f"""
-select workspace_id, size, head_hash, head_at, frontier, subject_key, {_DUE} as is_due,
-  kid, secret_encrypted
+select audit_chains.workspace_id, size, head_hash, head_at, frontier, subject_key,
+  {_DUE} as is_due, kid, secret_encrypted
 from audit_chains
-left join audit_keys using (workspace_id) left join audit_key_secrets using (kid)
-where revoked_at is null and workspace_id = any(%(workspaces)s)
+left join audit_keys
+  on audit_keys.workspace_id = audit_chains.workspace_id and revoked_at is null
+left join audit_key_secrets using (kid)
+where audit_chains.workspace_id = any(%(workspaces)s)
 for update of audit_chains
 """
 

@@ -327,6 +327,22 @@ async def test_personal_members_are_encrypted_each_under_its_subjects_key(
     }
 
 
+async def test_a_chain_whose_key_was_revoked_by_hand_goes_on_under_a_new_one(
+    make, owner, happens, seal
+):
+    await happens({"n": 1})
+    await seal()
+    await owner.execute(
+        "update audit_keys set revoked_at = clock_timestamp() where workspace_id = %s",
+        (make.org_id,),
+    )
+    await happens({"n": 2})
+    await seal()
+
+    *_, before, after = await chains.whole(owner, make.org_id)
+    assert before.signing_key_id != after.signing_key_id
+
+
 async def test_no_private_key_is_stored_in_the_open(make, owner, happens, seal):
     await happens({})
     await seal()
