@@ -291,3 +291,33 @@ async def test_a_revoked_registration_reads_and_writes_nothing_more(make):
         poll = await caller.get(f"/api/workers/{worker.id}/poll")
         beat = await caller.post(f"/api/workers/{worker.id}/heartbeat", json={"activeCount": 0})
         assert {a.status_code for a in (read, write, activity, poll, beat)} == {401}
+
+
+async def test_failure_10_reports_at_once_overwrite_nothing_of_each_other(make):
+    """clients.md 10: whole records were read, changed and written, so the last writer won."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    urls = [{"label": "PR", "url": "https://github.com/acme/billing/pull/7"}]
+
+    async def post(what, **body):
+        answer = await worker.client.post(
+            f"/api/sessions/{session_id}/{what}", json={"workerId": worker.id, **body}
+        )
+        assert answer.status_code == 200, answer.text
+
+    await asyncio.gather(
+        post("status", status="running", providerSessionId="prov-1", worktreePath="/w/eng-1"),
+        post("external-urls", externalUrls=urls),
+        *(
+            post("activity", activity={"type": "action", "content": "x", "toolName": "Bash"})
+            for _ in range(12)
+        ),
+    )
+
+    row = await make.stored(session_id)
+    assert (row.status, row.provider_session_id, row.worktree_path) == (
+        "running",
+        "prov-1",
+        "/w/eng-1",
+    )
+    assert (row.external_urls, row.activity_count, row.tool_call_count) == (urls, 12, 12)
