@@ -217,7 +217,10 @@ async def test_a_wait_out_of_bounds_is_400(make):
 
 
 async def test_failure_2_polls_that_meet_at_one_session_give_it_to_one(make, stores):
-    """clients.md 2, made certain: both polls come while somebody else holds the session's row."""
+    """clients.md 2, made certain: both polls come while somebody else holds the session's row.
+
+    It fails when a poll does not hold the rows that it has chosen.
+    """
     first, second = await make.worker(), await make.worker()
     session_id = await make.session()
 

@@ -379,7 +379,10 @@ async def test_a_claim_that_waits_for_a_session_holds_up_nobody_who_gives_it_awa
 
 
 async def test_failure_2_claims_that_meet_at_one_session_give_it_to_one(make, stores):
-    """clients.md 2, made certain: both claims wait until somebody else lets the session go."""
+    """clients.md 2, made certain: both claims wait until somebody else lets the session go.
+
+    It fails when a claim looks at the session without holding its row.
+    """
     workers = [await make.worker(), await make.worker()]
     session_id = await make.session()
     async with await psycopg.AsyncConnection.connect(stores.owner_url) as holder:

@@ -227,7 +227,10 @@ async def test_another_workers_session_is_403_in_the_clients_words(make):
 
 
 async def test_failure_14_the_worker_id_in_a_body_proves_nothing(make):
-    """clients.md 14: reads went unchecked, and the worker id was taken from the body."""
+    """clients.md 14: reads went unchecked, and the worker id was taken from the body.
+
+    It fails when neither the token's worker nor the worker's registration is looked at.
+    """
     owner, other = await make.worker(), await make.worker()
     session_id = await make.claimed(owner)
 
@@ -294,7 +297,10 @@ async def test_a_revoked_registration_reads_and_writes_nothing_more(make):
 
 
 async def test_failure_10_reports_at_once_overwrite_nothing_of_each_other(make):
-    """clients.md 10: whole records were read, changed and written, so the last writer won."""
+    """clients.md 10: whole records were read, changed and written, so the last writer won.
+
+    It fails when reports do not hold the row and write back what they have read.
+    """
     worker = await make.worker()
     session_id = await make.claimed(worker)
     urls = [{"label": "PR", "url": "https://github.com/acme/billing/pull/7"}]
