@@ -404,7 +404,10 @@ async def test_good_credentials_are_never_limited_and_other_addresses_not_at_all
 
 
 async def test_failure_7_a_fleet_behind_one_address_is_never_told_to_wait(limited, make):
-    """clients.md 7: all workers shared 60 calls a minute; any `X-Forwarded-For` was believed."""
+    """clients.md 7: all workers shared 60 calls a minute; any `X-Forwarded-For` was believed.
+
+    It fails when every call is counted by its address, not refused ones alone.
+    """
     address = "198.51.100.7"
     stranger = limited("203.0.113.9")
     forged = await fail(stranger, 5, **{"X-Forwarded-For": address})

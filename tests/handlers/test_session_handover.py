@@ -376,3 +376,25 @@ async def test_a_claim_that_waits_for_a_session_holds_up_nobody_who_gives_it_awa
     answer = await claim
     assert answer.status_code == 200
     assert answer.json()["claimed"] is True
+
+
+async def test_failure_2_claims_that_meet_at_one_session_give_it_to_one(make, stores):
+    """clients.md 2, made certain: both claims wait until somebody else lets the session go.
+
+    It fails when a claim looks at the session without holding its row.
+    """
+    workers = [await make.worker(), await make.worker()]
+    session_id = await make.session()
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as holder:
+        await holder.execute(
+            "select 1 from sessions where org_id = %s and id = %s for update",
+            (make.org_id, session_id),
+        )
+        claims = [asyncio.create_task(claim(worker, session_id)) for worker in workers]
+        waiting = "select count(*) from pg_locks where not granted"
+        async with asyncio.timeout(5):
+            while (await (await make.owner.execute(waiting)).fetchone())[0] < 2:
+                await asyncio.sleep(0.01)
+        await holder.rollback()
+
+    assert sorted(said["claimed"] for said in await asyncio.gather(*claims)) == [False, True]
