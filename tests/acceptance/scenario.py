@@ -242,18 +242,19 @@ class Scenario:
         self.out.held_at_crash = doomed
         # Three heartbeats get no answer that it hears: it registers again, and keeps its agent.
         specialists["moved"].deaf = 3
+        # Somebody removes a worker that lives and is idle: it hears `Worker not found`, and comes
+        # again.
+        billing = await self.hire("three", projects=("billing",))
+        await self._remove(billing)
+        await self.until(lambda: billing.seen["registered again"] > 0)
         for number in range(plan.quick):
             await self.queue(project=("billing", "search", None)[number % 3])
         for _ in range(plan.failed):
             await self.queue(FAIL)
         await self.hire("one", loses_every=7, capacity=4)
         await self.hire("two", prefix="/", capacity=4)
-        billing = await self.hire("three", projects=("billing",))
         await self.hire("four", projects=("search",))
-        # Somebody removes a worker that lives: it hears `Worker not found`, and comes again.
-        await self._remove(billing)
         await self.until(lambda: specialists["moved"].seen["transferred"] == len(moved))
-        await self.until(lambda: billing.seen["registered again"] > 0)
         for session_id in stopped:
             await self.at_work([session_id])
             await self.stop(session_id)

@@ -458,7 +458,7 @@ class Worker:
         if outcome == "completed":
             await self._post("17", run, "completion", summary=f"Done.\n\n{ENDINGS[outcome]}")
         await self._post("18", run, "files/release-all")
-        run.unsettled = outcome == "stopped"  # then `finalizing` frees the slot
+        run.unsettled |= outcome == "stopped"  # then `finalizing` frees the slot
         await self._status("19", run, "finalizing")
         await self._progress("20", run, outcome)
         run.unsettled = True
