@@ -21,6 +21,7 @@ from tests.acceptance.process import Process
 from tests.acceptance.table import Broken
 from tests.acceptance.wire import Journal, Wire
 from tests.acceptance.worker import FAIL, WAIT_FOR_A_STOP, WAIT_FOR_A_WORD, Run, Worker
+from tests.prove.fleet import recorded
 
 WORK_TYPES: Final = (
     "research",
@@ -335,12 +336,9 @@ class Scenario:
                 [self.tenant.org_id],
             )
             self.out.rows = await found.fetchall()
-            audited = await connection.execute(
-                "select entity_id from audit_pending where org_id = %s and event_type in"
-                " ('session.completed', 'session.failed', 'session.stopped')",
-                [self.tenant.org_id],
-            )
-            self.out.ends = Counter(row.entity_id for row in await audited.fetchall())
+            self.out.ends = Counter[str]()
+            for end in ("completed", "failed", "stopped"):
+                self.out.ends += await recorded(connection, self.tenant.org_id, f"session.{end}")
         self.out.statuses = Counter(row.status for row in self.out.rows)
 
 

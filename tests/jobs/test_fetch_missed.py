@@ -13,7 +13,11 @@ from tests.outbound.servers import github as answer_of_github
 @pytest.fixture
 async def connected(make, github, app_key, owner):
     """A connection of the app whose webhook GitHub delivers; no other one is looked at."""
-    await owner.execute("update delivery_looks set next_look_at = now() + interval '1 day'")
+    await owner.execute(
+        "insert into delivery_looks (org_id, connection_id, next_look_at)"
+        " select org_id, id, now() + interval '1 day' from connections where provider = 'github'"
+        " on conflict (org_id, connection_id) do update set next_look_at = excluded.next_look_at"
+    )
     return await make.connection(
         "github",
         appId="4711",
@@ -177,7 +181,7 @@ async def test_the_audit_log_says_that_it_was_fetched(github, look, owner, make)
     await look()
 
     rows = await owner.execute(
-        "select payload from audit_pending where org_id = %s and event_type = 'webhook.ingest'",
+        "select payload from happened where org_id = %s and event_type = 'webhook.ingest'",
         [make.org_id],
     )
     (row,) = await rows.fetchall()

@@ -39,6 +39,9 @@ def imported(node):
     return []
 
 
+HARMLESS = {("services/mcp_protocol.py", "anyio")}  # for an event that the SDK waits for
+
+
 def opens(tree):
     """Every way in which a module could open a connection."""
     for node in ast.walk(tree):
@@ -59,7 +62,8 @@ def test_only_the_guarded_client_opens_connections():
         for name in opens(ast.parse(path.read_text(encoding="utf-8")))
     }
 
-    assert {path for path, _ in found} == {DOOR}, sorted(found)
+    assert {path for path, _ in found - HARMLESS} == {DOOR}, sorted(found)
+    assert found >= HARMLESS
 
 
 def test_the_sdk_that_can_ask_others_is_known_to_one_floor_alone():
