@@ -12,11 +12,11 @@ AT_ONCE ?= 0
 ONLY ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo test prove browser bench check contract fuzz docs lock clean
+.PHONY: help setup run dev demo wire test prove browser conformance bench check contract fuzz docs lock clean
 
 help: ## List the targets
 	@echo "Rensei server: make <target>"
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
@@ -42,10 +42,13 @@ dev: $(VENV)/.dev ## The same, started anew when the YAML or the code changes
 	@exec $(RUN) scripts/dev.py
 
 test: $(VENV)/.dev ## The tests, in under ten minutes
-	$(PYTEST) -n 4 --dist worksteal -m "not prove and not browser"
+	$(PYTEST) -n 4 --dist worksteal -m "not prove and not browser and not conformance"
 
 demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and to kill; ARGS=--help
 	@exec $(RUN) -m demo $(ARGS)
+
+wire: $(VENV)/.dev ## The wire log of one whole session of the open-source worker, line by line of its table
+	@exec $(RUN) -m tests.acceptance
 
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
 	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove $(ONLY)
@@ -53,6 +56,14 @@ prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 r
 browser: $(VENV)/.dev ## The pages in headless Chromium
 	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
 	$(PYTEST) -m browser
+
+tests/conformance/node_modules/.made: tests/conformance/package-lock.json $(VENV)/.dev
+	@echo "Installing the conformance suite (once, some seconds) ..."
+	@cd tests/conformance && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+conformance: tests/conformance/node_modules/.made ## The conformance suite of MCP against this server
+	$(PYTEST) -m conformance tests/conformance
 
 bench: $(VENV)/.dev ## CPU per operation beside a control in the same run
 	@exec $(RUN) -m bench

@@ -29,7 +29,16 @@ from handlers.refusals import refuse
 from pages import create_pages
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
-from services import credential_watch, git_tokens, routing, session_watch, tasks, work_bell
+from services import (
+    a2a_wire,
+    credential_watch,
+    git_tokens,
+    mcp_loading,
+    routing,
+    session_watch,
+    tasks,
+    work_bell,
+)
 
 CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
@@ -138,13 +147,16 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
         beating = [
             asyncio.create_task(_repeat(now.pulse_seconds, lambda: pulse.beat(now.gap_seconds))),
             asyncio.create_task(_repeat(REFUSALS_SECONDS, refusals.write)),
+            asyncio.create_task(a2a_wire.warm()),
         ]
+        mcp_loading.begin()
         with _told_to_end(watch.end), _told_to_end(bell.end), _told_to_end(rotations.end):
             yield
         await tasks.end(*beating)
         with suppress(Unavailable):
             await refusals.write()
     finally:
+        await mcp_loading.settle()
         await watch.close()
         await rotations.close()
         await bell.close()

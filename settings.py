@@ -130,6 +130,12 @@ def _switch(raw: str) -> bool:
     return raw == "true"
 
 
+def _embedder(raw: str) -> str:
+    if raw != "wordllama":
+        raise ValueError("wordllama, or nothing for none")
+    return raw
+
+
 def _long_secret(raw: str) -> Secret:
     if len(raw) < 16:
         raise ValueError("at least 16 characters")
@@ -255,6 +261,39 @@ class Settings:
         "hosts in private networks (`host` or `host:port`, separated by commas) that outbound "
         "calls may reach, also by http; none by default",
     )
+    audit_checkpoint_file: Path | None = _setting(
+        "RENSEI_AUDIT_CHECKPOINT_FILE",
+        _path,
+        None,
+        "file that every checkpoint of the audit log is appended to; without it, "
+        "`audit/checkpoints` in the state folder",
+    )
+    audit_post_url: str | None = _setting(
+        "RENSEI_AUDIT_POST_URL",
+        _url("https", "http"),
+        None,
+        "address that the newest checkpoint of each chain of the audit log is posted to; nowhere "
+        "by default",
+    )
+    timestamp_url: str | None = _setting(
+        "RENSEI_TIMESTAMP_URL",
+        _url("https", "http"),
+        None,
+        "RFC 3161 authority that time-stamps checkpoints; none by default",
+    )
+    timestamp_roots: Path | None = _setting(
+        "RENSEI_TIMESTAMP_ROOTS",
+        _path,
+        None,
+        "PEM file of the certificates that the authority's must lead to; required with "
+        "`RENSEI_TIMESTAMP_URL`",
+    )
+    timestamp_seconds: float = _setting(
+        "RENSEI_TIMESTAMP_SECONDS",
+        _seconds(1, 31_536_000),
+        3600.0,
+        "how often a chain that grew gets a time stamp",
+    )
     heartbeat_seconds: float = _setting(
         "RENSEI_HEARTBEAT_SECONDS", _seconds(0.05, 3600), 10.0, "how often workers send heartbeats"
     )
@@ -274,6 +313,12 @@ class Settings:
         "how long what the agents of interviews said is kept, turn by turn, for readers who come "
         "late",
     )
+    events_kept_seconds: float = _setting(
+        "RENSEI_EVENTS_KEPT_SECONDS",
+        _seconds(1, 31_536_000),
+        604_800.0,
+        "how long what became of sessions is kept for streams of all sessions that connect again",
+    )
     failures_per_minute: int = _setting(
         "RENSEI_FAILURES_PER_MINUTE",
         _whole(0, 1_000_000),
@@ -289,6 +334,12 @@ class Settings:
         _switch,
         False,
         "whether the server chooses the provider of a session by what earlier ones earned",
+    )
+    embedder: str | None = _setting(
+        "RENSEI_EMBEDDER",
+        _embedder,
+        None,
+        "by what agents' notes are found beside their words: `wordllama`, see docs/mcp.md",
     )
     worker_api_key: Secret | None = _setting(
         "WORKER_API_KEY",
@@ -337,10 +388,19 @@ class Settings:
                 "LINEAR_API_KEY and LINEAR_API_KEY_ORG, the organization it acts for, "
                 "must be set together"
             )
+        if bool(self.timestamp_url) != bool(self.timestamp_roots):
+            wrong.append(
+                "RENSEI_TIMESTAMP_URL and RENSEI_TIMESTAMP_ROOTS, the certificates it is trusted "
+                "by, must be set together"
+            )
         for name, url in (
             ("LINEAR_API_URL", self.linear_api_url),
             ("GITHUB_API_URL", self.github_api_url),
+            ("RENSEI_AUDIT_POST_URL", self.audit_post_url),
+            ("RENSEI_TIMESTAMP_URL", self.timestamp_url),
         ):
+            if url is None:
+                continue
             address = urlsplit(url)
             names = {address.netloc.lower(), re.sub(r":\d+$", "", address.netloc.lower())}
             allowed = names & set(self.allowed_private_hosts)

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from sqlalchemy import Row
 
 import settings
-from auth import tokens, webhook_signatures
+from auth import session_tokens, tokens, webhook_signatures
 from auth.address import caller_address
+from auth.session_tokens import SessionAgent
 from auth.webhook_signatures import VerifiedDelivery
 from domain.errors import Forbidden, Refusal, TooMany, Unauthenticated, Unavailable
 from domain.ids import fingerprint
@@ -25,6 +26,9 @@ from persistence.ephemeral import limits
 
 COOKIE: Final = "wos-session"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+AGENT_SCHEME: Final = "mcpToken"
+"""The alternative of an operation that takes the token of a session's agent."""
 
 ANONYMOUS: Final = ""
 """The alternative of an operation that also serves who sends no credential at all."""
@@ -119,7 +123,8 @@ async def _recognise(
     authorization = request.headers.get("authorization")
     if authorization is not None and alternatives != ("cookieAuth",):
         for_workers = "workerJwt" in alternatives and not anew
-        found = await _bearer(authorization, request.operation.id, for_workers)
+        for_agents = AGENT_SCHEME in alternatives
+        found = await _bearer(authorization, request.operation.id, for_workers, for_agents)
     if found is None:
         if ANONYMOUS in alternatives and authorization is None and COOKIE not in request.cookies:
             return None
@@ -163,14 +168,19 @@ def _origin(address: str) -> tuple[str, str | None, int | None] | None:
     return (parts.scheme, parts.hostname, port) if parts.hostname else None
 
 
-async def _bearer(authorization: str, operation_id: str, for_workers: bool) -> Principal:
+async def _bearer(
+    authorization: str, operation_id: str, for_workers: bool, for_agents: bool
+) -> Principal:
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send the credential as Authorization: Bearer <token>")
     if token.count(".") == 2:
         grace = REFRESH_GRACE_SECONDS if operation_id == "workerRefreshToken" else 0
-        kind, claims = await tokens.verify(token, grace)
+        among = tokens.BEARERS | {tokens.MCP} if for_agents else tokens.BEARERS
+        kind, claims = await tokens.verify(token, grace, among)
+        if kind is tokens.MCP:
+            return principal_of_agent(await session_tokens.verify(token))
         if kind is tokens.RUNTIME:
             return principal_of_runtime(claims)
         return principal_of_batch(claims) if kind is tokens.BATCH else await _m2m(claims)
@@ -251,6 +261,18 @@ def principal_of_runtime(claims: dict[str, Any]) -> Principal:
         registration_id=claims["reg"],
         worker_id=claims["sub"],
         expires_at=claims["exp"],
+    )
+
+
+def principal_of_agent(agent: SessionAgent) -> Principal:
+    """A session's agent, which sees its session's project and can be told from its worker."""
+    return Principal(
+        Kind.AGENT,
+        agent.session_id,
+        agent.org_id,
+        frozenset({agent.project_id}),
+        frozenset({"sessions:write"}),
+        worker_id=agent.worker_id,
     )
 
 

@@ -24,6 +24,7 @@ MANAGERS_AND_SYSTEM: Final = MANAGERS | {Kind.SYSTEM}
 SYSTEM: Final = frozenset({Kind.SYSTEM})
 COOKIE_ONLY: Final = frozenset({Kind.COOKIE})
 BATCH_ONLY: Final = frozenset({Kind.BATCH})
+AGENTS: Final = frozenset({Kind.AGENT, Kind.PROJECT_KEY, Kind.ORG_KEY, Kind.M2M})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,13 @@ RULES: Final[dict[str, Rule]] = {
     "getRoutingMetrics": Rule("sessions:read", READERS),
     "getPhaseMetrics": Rule("sessions:read", READERS),
     "streamSession": Rule("sessions:read", READERS | WORKERS, worker_scope="worker:session"),
+    "streamEvents": Rule("sessions:read", READERS),
     "postTokenDelta": Rule("worker:session", WORKERS),
     "createInterview": Rule("sessions:write", READERS),
     "getInterview": Rule("sessions:read", READERS),
     "sendInterviewTurn": Rule("sessions:write", READERS),
     "streamInterview": Rule("sessions:read", READERS),
+    "mcpCall": Rule("sessions:write", AGENTS, worker_scope="worker:session"),
     "issueM2MToken": Rule(PUBLIC),
     "mintApiKey": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
     "listApiKeys": Rule("org_keys:write", MANAGERS_AND_SYSTEM),
@@ -112,6 +115,18 @@ RULES: Final[dict[str, Rule]] = {
     "whoami": Rule(ANY, READERS),
     "createBrowserSession": Rule(ANY, KEYS),
     "endBrowserSession": Rule(ANY, COOKIE_ONLY),
+    "getAgentCard": Rule(PUBLIC),
+    "listA2AAgents": Rule("agents:read", MANAGERS),
+    "registerA2AAgent": Rule("agents:write", MANAGERS),
+    "getA2AAgent": Rule("agents:read", MANAGERS),
+    "updateA2AAgent": Rule("agents:write", MANAGERS),
+    "deleteA2AAgent": Rule("agents:write", MANAGERS),
+    "refetchA2AAgent": Rule("agents:write", MANAGERS),
+    "dispatchA2ATask": Rule("agents:write", MANAGERS),
+    "listA2ADispatches": Rule("agents:read", MANAGERS),
+    "getA2ADispatch": Rule("agents:read", MANAGERS),
+    "callA2A": Rule("sessions:write", KEYS | {Kind.M2M}),
+    "cancelA2ADispatch": Rule("agents:write", MANAGERS),
     "webhookIngest": Rule(PUBLIC),
     "listWebhookEvents": Rule("webhooks:read", MANAGERS_AND_SYSTEM),
     "getWebhookEvent": Rule("webhooks:read", MANAGERS_AND_SYSTEM),
@@ -136,6 +151,15 @@ RULES: Final[dict[str, Rule]] = {
     "setCredential": Rule("credentials:write", MANAGERS),
     "listCredentials": Rule("credentials:read", MANAGERS),
     "deleteCredential": Rule("credentials:write", MANAGERS),
+    "listAuditEvents": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "getAuditKeys": Rule(PUBLIC),
+    "rotateAuditKey": Rule("audit:write", MANAGERS_AND_SYSTEM),
+    "verifyAudit": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "forgetAuditSubject": Rule("audit:write", MANAGERS_AND_SYSTEM),
+    "getAuditCheckpoint": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "getAuditInclusionProof": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "getAuditConsistencyProof": Rule("audit:read", MANAGERS_AND_SYSTEM),
+    "exportAuditEvents": Rule("audit:read", MANAGERS_AND_SYSTEM),
     "getHealth": Rule(PUBLIC),
 }
 

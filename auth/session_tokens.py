@@ -52,8 +52,11 @@ async def verify(token: str) -> SessionAgent:
     loses it or gives it back and somebody claims it anew, and when that worker's key is revoked.
     """
     _, claims = await tokens.verify(token, among=(tokens.MCP,))
-    agent = SessionAgent(claims["org"], claims["proj"], claims["sub"], claims["wkr"])
-    claimed_at = from_epoch_us(claims["at"])
+    try:
+        agent = SessionAgent(claims["org"], claims["proj"], claims["sub"], claims["wkr"])
+        claimed_at = from_epoch_us(claims["at"])
+    except (KeyError, TypeError) as error:
+        raise Unauthenticated(tokens.INVALID) from error
     if not await sessions.is_held(
         agent.org_id, agent.project_id, agent.session_id, agent.worker_id, claimed_at
     ):

@@ -36,6 +36,7 @@ from domain.session_health import Observed, health
 from persistence import (
     activities,
     interview_frames,
+    memory,
     public_sessions,
     queue,
     sessions,
@@ -94,6 +95,7 @@ class Control:
     def __init__(self, facts: Any, url: str) -> None:
         self._workers: dict[str, dict[str, str]] = facts["workers"]
         self._list_org: str = facts["list_org"]
+        self._remembers: dict[str, str] = facts["remembers"]
         self._talking: dict[str, str] = facts["talking"]
         self._pool = AsyncConnectionPool(
             url,
@@ -307,6 +309,31 @@ class Control:
             }
         )
 
+    async def recall(self, request: Request) -> Response:
+        """POST /api/mcp/{id}, of which it knows one tool."""
+        body = orjson.loads(await request.body())
+        values = {
+            **self._remembers,
+            "session": request.path_params["id"],
+            "query": body["params"]["arguments"]["query"],
+            "tags": None,
+            "scope": None,
+            "limit": 10,
+        }
+        rows = await self._rows(memory.RECALL, values)
+        result = {"results": [_note(row) for row in rows], "total": rows[0].total if rows else 0}
+        return _json(
+            {
+                "jsonrpc": "2.0",
+                "id": body["id"],
+                "result": {
+                    "content": [{"type": "text", "text": orjson.dumps(result).decode()}],
+                    "isError": False,
+                    "structuredContent": result,
+                },
+            }
+        )
+
     def _facts(self, worker_id: str) -> dict[str, Any]:
         return {**self._workers[worker_id], "worker": worker_id}
 
@@ -332,8 +359,23 @@ def create_app() -> Starlette:
             Route(f"{session}/token-delta", control.token_delta, methods=["POST"]),
             Route("/api/webhooks/ingest/linear", control.webhook, methods=["POST"]),
             Route("/api/public/sessions", control.list_sessions),
+            Route("/api/mcp/{id}", control.recall, methods=["POST"]),
         ],
     )
+
+
+def _note(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "content": row.content,
+        "score": round(row.score, 4),
+        "source": row.source,
+        "type": "pattern_discovered",
+        "tags": row.tags,
+        "scope": row.scope,
+        "sessionId": row.session_id,
+        "timestamp": _iso(row.remembered_at),
+    }
 
 
 def _summary(row: Any) -> dict[str, Any]:

@@ -20,6 +20,17 @@ WAITING: Final = 30_000
 WEBHOOKS: Final = 800
 """As many for each connection, more than one run can send."""
 
+NOTES: Final = 10_000
+REMEMBERED: Final = """
+insert into memories (org_id, project_id, id, session_id, scope, content, content_hash, words)
+select %(org)s, %(project)s, 'mem-' || n, 'ses-' || n %% 50, 'project', made.content,
+       sha256(made.content::bytea),
+       to_tsvector('english', made.content) || array_to_tsvector(array['=' || %(project)s])
+  from generate_series(1, %(count)s) n,
+       lateral (select string_agg('term' || abs(hashtext(n || '-' || i)) %% 2000, ' ') as content
+                  from generate_series(1, 12) i) made
+"""
+
 ACTIVITY: Final = {
     "type": "action",
     "content": "Ran the tests of the billing module",
@@ -94,6 +105,7 @@ class Scene:
         """What the control must be told, since it reads no token."""
         return {
             "list_org": self.shown.org_id,
+            "remembers": {"org": self.idle.org_id, "project": self.idle.project_id},
             "workers": {
                 worker.id: {
                     "org": tenant.org_id,
@@ -162,9 +174,38 @@ class Scene:
                 self._forget_frames,
             ),
             self._webhooks(),
+            Operation("recall of 10,000", self._recalls(), self._remember),
             Operation("list of 1,000", self._lists(), lambda: self._store(1_000)),
             Operation("list of 100,000", self._lists(), lambda: self._store(100_000)),
         ]
+
+    def _recalls(self) -> list[bytes]:
+        """Questions of agents over MCP, each of three words that some hundred notes have."""
+        return [
+            request(
+                "POST",
+                f"/api/mcp/{session}",
+                self.idle.worker_key,
+                {
+                    "jsonrpc": "2.0",
+                    "id": 1,
+                    "method": "tools/call",
+                    "params": {
+                        "name": "af_memory_recall",
+                        "arguments": {"query": f"the term{n} of term{n + 400} and term{n + 800}"},
+                    },
+                },
+            )
+            for n, session in enumerate(self.held)
+        ]
+
+    async def _remember(self) -> None:
+        """Ten thousand notes of one project, each of twelve words out of two thousand."""
+        org, project = self.idle.org_id, self.idle.project_id
+        await self.owner.execute("delete from memories where org_id = %s", (org,))
+        values = {"org": org, "project": project, "count": NOTES}
+        await self.owner.execute(REMEMBERED, values)
+        await self.owner.execute("vacuum (analyze) memories")
 
     async def _forget_frames(self) -> None:
         """Nothing said: what is sent again would not be stored again."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from contract.errors import Malformed, UnsupportedMedia
+from contract.errors import Malformed, NotJson, UnsupportedMedia
 from contract.loading import Operation
 from contract.parameters import Field, make_field, parse_fields
 from contract.references import Json
@@ -105,7 +105,7 @@ def _json_parser(shape: Shape) -> Parse:
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            raise Malformed(f"body: is not valid JSON: {error}") from None
+            raise NotJson(f"body: is not valid JSON: {error}") from None
         # Only the escape can bring a NUL, and only brackets can nest.
         if b"\\u0000" in raw and _NUL.search(raw):
             raise Malformed("body: must not contain a NUL character")

@@ -55,6 +55,10 @@ class Malformed(Refused):
         super().__init__(message)
 
 
+class NotJson(Malformed):
+    """400: the body is not JSON at all."""
+
+
 class ResponseBroken(Refused):
     """500: our own answer breaks the contract. The details are in the log and nowhere else."""
 

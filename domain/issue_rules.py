@@ -14,6 +14,7 @@ STARTS: Final[Mapping[str, str]] = {
 }
 """The state an issue has come to -> the work that is next."""
 
+CLOSED: Final = frozenset({"accepted", "canceled"})
 NOT_FOR_SUB_ISSUES: Final = frozenset({"qa", "acceptance"})
 
 PASSED: Final[Mapping[str, str]] = {
@@ -57,6 +58,8 @@ class Past:
 
     by_work_type: Mapping[str, int]
     was_worked_on: bool
+    deployment_failed: bool = False
+    """Whether the last deployment of what the sessions made has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ def next_work(
         return Next(why=f"{work_type} is for the parent issue")
     if work_type == "qa" and not past.was_worked_on:
         return Next(why="no agent has worked on the issue")
+    if work_type == "qa" and past.deployment_failed:
+        return Next(why="the last deployment has failed")
     tries = past.by_work_type.get(work_type, 0)
     if tries >= rules.tries:
         return Next(question=f"{work_type} was tried {tries} times")

@@ -60,6 +60,17 @@ def created_session(payload: dict[str, Any]) -> NewSession:
     )
 
 
+def agent_id(payload: dict[str, Any]) -> str | None:
+    """The id by which Linear knows the agent whose session an event is about."""
+    agent_session = _object(payload, "agentSession")
+    found = (
+        _text(agent_session, "appUserId")
+        or _text(_object(agent_session, "appUser"), "id")
+        or _text(payload, "appUserId")
+    )
+    return found and found[:MOST_ID_CHARACTERS]
+
+
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """What somebody said to an agent: a signal, a text, or both."""

@@ -18,6 +18,7 @@ class Kind(Enum):
     RUNTIME = "runtime token"
     SYSTEM = "system key"
     BATCH = "batch token"
+    AGENT = "agent token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Principal:
         return {
             Kind.RUNTIME: "worker",
             Kind.BATCH: "worker",
+            Kind.AGENT: "agent",
             Kind.COOKIE: "user",
             Kind.M2M: "m2m_client",
             Kind.SYSTEM: "system",

@@ -40,3 +40,8 @@ def parse(text: str) -> datetime:
     """Read an RFC 3339 date-time that the contract has checked; raises ValueError otherwise."""
     instant = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def milliseconds(instant: datetime) -> datetime:
+    """The instant without what `iso` does not show of it."""
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)

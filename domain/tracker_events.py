@@ -23,6 +23,8 @@ class ReportedIssue:
     columns: dict[str, Any]
     changed: frozenset[str]
     """What the event says has changed, in the tracker's words; empty when it says nothing."""
+    assignees: frozenset[str] = frozenset()
+    """The ids of those to whom the event says that the issue is given."""
 
     @property
     def at(self) -> datetime | None:
@@ -58,7 +60,16 @@ def issue(payload: Mapping[str, Any]) -> ReportedIssue:
     }
     if "title" not in columns or "identifier" not in columns:
         raise Unreadable("data.title or data.identifier is missing")
-    return ReportedIssue(issue_id, columns, frozenset(_object(payload, "updatedFrom")))
+    assignees = [
+        _text(data, f"{role}Id") or _text(_object(data, role), "id")
+        for role in ("assignee", "delegate")
+    ]
+    return ReportedIssue(
+        issue_id,
+        columns,
+        frozenset(_object(payload, "updatedFrom")),
+        frozenset(each for each in assignees if each),
+    )
 
 
 def issue_of_session(payload: Mapping[str, Any]) -> ReportedIssue | None:

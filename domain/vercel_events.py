@@ -1,12 +1,15 @@
 """Vercel's webhook payloads, read into values. Only what is used is read, all of it checked."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from domain.linear_events import Unreadable
 from domain.session_links import Failure, Found, Hints, Link, names_in, time_of, title_of, url_of
 
 Payload = Mapping[str, Any]
+
+FAILED: Final = "error"
+"""The state of a deployment that failed."""
 
 
 def deployment(payload: Payload) -> Found:
@@ -35,7 +38,7 @@ def deployment(payload: Payload) -> Found:
 
 def failed_deployment(payload: Payload) -> Failure | None:
     """The failure that a deployment ended in; None when it did not fail."""
-    if _text(payload, "type") != "deployment.error":
+    if _text(payload, "type") != f"deployment.{FAILED}":
         return None
     inner = _object(payload, "payload")
     about, meta = _of(inner)

@@ -12,10 +12,9 @@ from domain.principal import BatchClaim, Principal
 from domain.times import iso, iso_or_none
 from handlers.replies import Reply
 from persistence import audit, batch_jobs, database
-from persistence.ephemeral import nudges
-from services.once import once
 from services.ownership import credential_ended
-from services.tenancy import one_project, require_named_org, visible_projects
+from services.queueing import put_once
+from services.tenancy import visible_projects
 
 STORED_APART: Final = frozenset({"batchJobId", "workType", "projectId"})
 MADE_HERE: Final = frozenset({"orgId", "resultEndpoint", "resultAuth", "gitCredential"})
@@ -31,19 +30,15 @@ async def enqueue_batch_job(
     x_rensei_project: str | None,
 ) -> Reply:
     """Put a job into its lane."""
-    async with database.transaction() as db:
-        await require_named_org(db, user, x_rensei_org)
-        project_id = await one_project(db, user, body.get("projectId") or x_rensei_project)
-        answer, status = await once(
-            db,
-            user,
-            "enqueueBatchJob",
-            idempotency_key,
-            [project_id, body],
-            lambda: _enqueue(db, user, project_id, body),
-        )
-    await nudges.try_nudge(nudges.work(str(user.org_id), project_id))
-    return answer, status
+    return await put_once(
+        user,
+        "enqueueBatchJob",
+        body,
+        idempotency_key,
+        x_rensei_org,
+        x_rensei_project,
+        lambda db, project_id: _enqueue(db, user, project_id, body),
+    )
 
 
 async def list_batch_jobs(

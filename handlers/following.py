@@ -48,10 +48,17 @@ class View(Protocol):
 class Following:
     """One client's way through something that grows."""
 
-    def __init__(self, request: Any, user: Principal, view: View) -> None:
+    def __init__(
+        self,
+        request: Any,
+        user: Principal,
+        view: View,
+        keep_alive_seconds: float | None = None,
+    ) -> None:
         self._request = request
         self._user = user
         self._view = view
+        self._keep_alive_seconds = keep_alive_seconds or KEEP_ALIVE_SECONDS
         self._check_at = time.monotonic() + CREDENTIAL_SECONDS
 
     async def events(self) -> AsyncGenerator[bytes]:
@@ -82,7 +89,7 @@ class Following:
         now = time.monotonic()
         due = self._view.due_seconds
         read_at = self._check_at if due is None else min(self._check_at, now + due)
-        news = await watcher.wait(min(KEEP_ALIVE_SECONDS, max(0.0, read_at - now)))
+        news = await watcher.wait(min(self._keep_alive_seconds, max(0.0, read_at - now)))
         return news or time.monotonic() >= read_at
 
     async def _read(self, watcher: Watcher) -> None:

@@ -14,11 +14,28 @@ from handlers.replies import Reply
 from persistence import audit, database, projects, tracker_comments, tracker_issues
 from persistence.ephemeral import nudges
 from services import issue_shapes as shapes
-from services import issue_writes
+from services import issue_writes, linear_reads
 from services.automation import move
 from services.issues import find, hold, require_alive
 
 AGENT: Final = "Rensei"
+OF_AN_ISSUE: Final = frozenset(
+    {
+        "getIssue",
+        "updateIssue",
+        "unassignIssue",
+        "updateIssueStatus",
+        "createComment",
+        "getIssueComments",
+        "getIssueRelations",
+        "getSubIssues",
+        "getSubIssueStatuses",
+        "getSubIssueGraph",
+        "isParentIssue",
+        "isChildIssue",
+    }
+)
+"""Methods whose first argument names an issue."""
 WRITING: Final = frozenset({"updateIssue", "unassignIssue", "updateIssueStatus", "createComment"})
 
 
@@ -38,14 +55,24 @@ async def issue_tracker_proxy(body: dict[str, Any], user: Principal) -> Reply:
     """Do one thing with the tracker's issues."""
     name = body["method"]
     args = tracker_calls.arguments(name, body["args"])
-    async with database.transaction() as db:
-        await require_alive(db, user)
-        data = await METHODS[name](db, user, *args)
+    try:
+        data = await _do(name, args, user)
+    except NotFound:
+        # Outside of every transaction: Linear may take its time.
+        if name not in OF_AN_ISSUE or not await linear_reads.learn(user, args[0]):
+            raise
+        data = await _do(name, args, user)
     if name in WRITING:
         await nudges.try_nudge(nudges.OUTBOX)
         for project_id in user.projects or ():
             await nudges.try_nudge(nudges.work(str(user.org_id), project_id))
     return {"success": True, "data": data}, 200
+
+
+async def _do(name: str, args: list[Any], user: Principal) -> Any:
+    async with database.transaction() as db:
+        await require_alive(db, user)
+        return await METHODS[name](db, user, *args)
 
 
 async def _get_issue(db: AsyncConnection, user: Principal, name: str) -> Any:

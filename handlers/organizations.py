@@ -85,6 +85,7 @@ async def update_org_settings(org_id: str, body: dict[str, Any], user: Principal
             ("name", "name"),
             ("maxAttempts", "max_attempts"),
             ("sessionHashLinks", "session_hash_links"),
+            ("publishesAgentCard", "publishes_card"),
         )
         if member in body
     }
@@ -132,6 +133,7 @@ def _settings(org: Any, providers: list[str], by_project: dict[str, str]) -> dic
             "name": org.name,
             "maxAttempts": org.max_attempts,
             "sessionHashLinks": org.session_hash_links,
+            "publishesAgentCard": org.publishes_card,
             "webhookSecretsSet": providers,
             "projectProviders": by_project,
         }

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 import contract
 from domain import errors
+from domain.json_rpc import INVALID_REQUEST, PARSE_ERROR, refusal
 from persistence import database
 
 # The most specific class of an error decides.
@@ -17,6 +18,7 @@ STATUS: Final[dict[type[Exception], int]] = {
     contract.BodyTooLarge: 413,
     contract.UnsupportedMedia: 415,
     contract.Malformed: 400,
+    contract.NotJson: 400,
     contract.ResponseBroken: 500,
     errors.Invalid: 400,
     errors.Unauthenticated: 401,
@@ -45,6 +47,9 @@ def refuse(error: Exception, request: contract.Request) -> Response:
         if error.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="rensei"'
         return _answer(error.status, body, headers)
+    if isinstance(error, contract.Malformed) and _is_mcp(request):
+        code = PARSE_ERROR if isinstance(error, contract.NotJson) else INVALID_REQUEST
+        return _answer(400, refusal(code, str(error)), {})
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     if status == 500:
         return _answer(500, {"error": INTERNAL}, {})
@@ -54,6 +59,11 @@ def refuse(error: Exception, request: contract.Request) -> Response:
 def _is_token(request: contract.Request) -> bool:
     """Whether the token endpoint was asked, whose refusals speak OAuth."""
     return request.operation is not None and request.operation.id == "issueM2MToken"
+
+
+def _is_mcp(request: contract.Request) -> bool:
+    """Whether agents were answered, whose clients read a JSON-RPC error where a message is bad."""
+    return request.operation is not None and request.operation.id == "mcpCall"
 
 
 def _text(error: Exception) -> str:

@@ -11,11 +11,9 @@ from domain.principal import Principal
 from domain.session_states import public_status
 from domain.times import epoch_ms
 from handlers.replies import Reply
-from persistence import database, sessions
-from persistence.ephemeral import nudges
+from persistence import sessions
 from services.dispatch import enqueue
-from services.once import once
-from services.tenancy import one_project, require_named_org
+from services.queueing import put_once
 
 DEFAULT_PRIORITY: Final = 3
 DEFAULT_WORK_TYPE: Final = "development"
@@ -39,19 +37,15 @@ async def enqueue_session(
     x_rensei_project: str | None,
 ) -> Reply:
     """Queue a session, or park it while another one of its issue is at work."""
-    async with database.transaction() as db:
-        await require_named_org(db, user, x_rensei_org)
-        project_id = await one_project(db, user, body.get("projectId") or x_rensei_project)
-        answer, status = await once(
-            db,
-            user,
-            "enqueueSession",
-            idempotency_key,
-            [project_id, body],
-            lambda: _enqueue(db, user, project_id, body),
-        )
-    await nudges.try_nudge(nudges.work(str(user.org_id), project_id))
-    return answer, status
+    return await put_once(
+        user,
+        "enqueueSession",
+        body,
+        idempotency_key,
+        x_rensei_org,
+        x_rensei_project,
+        lambda db, project_id: _enqueue(db, user, project_id, body),
+    )
 
 
 async def _enqueue(

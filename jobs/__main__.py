@@ -12,13 +12,22 @@ from auth import keyring
 from domain.errors import Unavailable
 from jobs.deliver_events import deliver_events
 from jobs.end_batch_leases import end_batch_leases
+from jobs.fetch_missed import fetch_missed
+from jobs.file_checkpoints import file_checkpoints
 from jobs.fold_counts import fold_counts
 from jobs.fold_phases import fold_phases
 from jobs.forget_answers import forget_answers
+from jobs.keep_events import number_events, prune_events
+from jobs.make_audit_months import make_audit_months
 from jobs.promote_parked import promote_parked
 from jobs.prune_frames import prune_frames
+from jobs.publish_checkpoints import post_checkpoints, stamp_checkpoints
 from jobs.requeue_orphans import requeue_orphans
+from jobs.seal_audit import seal_audit
+from jobs.send_dispatches import send_dispatches
 from jobs.send_outbox import send_outbox
+from jobs.start_assigned import start_assigned
+from jobs.tell_clients import tell_clients
 from persistence import database
 from persistence.ephemeral import nudges, store
 
@@ -27,8 +36,14 @@ PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
 FORGET_SECONDS: Final = 60.0
+MISSED_SECONDS: Final = 30.0
 OUTBOX_SECONDS: Final = 2.0
+DISPATCHES_SECONDS: Final = 1.0
 FRAMES_SECONDS: Final = 60.0
+SEAL_SECONDS: Final = 0.4
+CHECKPOINTS_SECONDS: Final = 5.0
+PUBLISH_SECONDS: Final = 10.0
+MONTHS_SECONDS: Final = 3600.0
 AWAY_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0
 
@@ -47,12 +62,25 @@ async def main() -> None:
         await asyncio.gather(
             _drive(deliver_events, stop, lambda: nudges.wait(nudges.EVENTS, EVENTS_SECONDS)),
             _drive(promote_parked, stop, lambda: nudges.wait(nudges.PARKED, PARKED_SECONDS)),
+            _drive(start_assigned, stop, lambda: asyncio.sleep(EVENTS_SECONDS)),
             _drive(requeue_orphans, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(end_batch_leases, stop, lambda: asyncio.sleep(LEASES_SECONDS)),
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(number_events, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
+            _drive(prune_events, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
             _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
+            _drive(fetch_missed, stop, lambda: asyncio.sleep(MISSED_SECONDS)),
             _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
+            _drive(seal_audit, stop, lambda: asyncio.sleep(SEAL_SECONDS)),
+            _drive(file_checkpoints, stop, lambda: asyncio.sleep(CHECKPOINTS_SECONDS)),
+            _drive(post_checkpoints, stop, lambda: asyncio.sleep(PUBLISH_SECONDS)),
+            _drive(stamp_checkpoints, stop, lambda: asyncio.sleep(PUBLISH_SECONDS)),
+            _drive(make_audit_months, stop, lambda: asyncio.sleep(MONTHS_SECONDS)),
+            _drive(
+                send_dispatches, stop, lambda: nudges.wait(nudges.DISPATCHES, DISPATCHES_SECONDS)
+            ),
+            _drive(tell_clients, stop, lambda: asyncio.sleep(DISPATCHES_SECONDS)),
             _drive(send_outbox, stop, lambda: nudges.wait(nudges.OUTBOX, OUTBOX_SECONDS)),
         )
     finally:

@@ -1,14 +1,16 @@
-"""What the server asks of GitHub: tokens of an app's installation."""
+"""What the server asks of GitHub in the name of an app: tokens, and deliveries of its webhook."""
 
 import asyncio
 import base64
 import hashlib
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -32,6 +34,9 @@ SKEW_SECONDS: Final = 60
 MOST_WAIT_SECONDS: Final = 3600.0
 MOST_ERROR_CHARACTERS: Final = 300
 API_VERSION: Final = "2022-11-28"
+
+PAGE: Final = 100
+_NEXT: Final = re.compile(r'[?&]cursor=([^&>]+)[^>]*>;\s*rel="next"')
 
 
 class TryAgain(Exception):
@@ -57,6 +62,27 @@ class InstallationToken:
     token: str = field(repr=False)
     expires_at: datetime
     repositories: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of GitHub's to deliver an event; a redelivery is another with the same `guid`."""
+
+    id: int
+    guid: str
+    at: datetime
+    arrived: bool
+    """Whether it was answered with 2xx."""
+    installation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an attempt sent: where to, the event's name and its payload."""
+
+    url: str
+    event: str
+    payload: dict[str, Any]
 
 
 async def fingerprint(private_key: str) -> str:
@@ -92,7 +118,8 @@ class GitHubApp:
         An installation is one account's, so GitHub is told bare names. A token that opens anything
         else, which an equal name of another account would lead to, is thrown away.
         """
-        said = await self._ask(
+        said, _ = await self._ask(
+            "POST",
             f"/app/installations/{installation_id}/access_tokens",
             {"repositories": sorted({each.partition("/")[2] for each in repositories})},
         )
@@ -113,26 +140,61 @@ class GitHubApp:
             )
         return found
 
-    async def _ask(self, path: str, body: Mapping[str, Any]) -> Any:
+    async def attempts(self, cursor: str | None = None) -> tuple[list[Attempt], str | None]:
+        """A page of the deliveries of the app's webhook, newest first, and the next page's cursor.
+
+        GitHub keeps them for three days.
+        """
+        more = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+        said, headers = await self._ask("GET", f"/app/hook/deliveries?per_page={PAGE}{more}")
+        try:
+            found = [
+                Attempt(
+                    int(each["id"]),
+                    str(each["guid"]),
+                    datetime.fromisoformat(each["delivered_at"]),
+                    200 <= each["status_code"] < 300,
+                    None if each["installation_id"] is None else str(each["installation_id"]),
+                )
+                for each in said
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise TryAgain("not an answer of GitHub's") from None
+        following = _NEXT.search(headers.get("link", ""))
+        return found, unquote(following[1]) if following else None
+
+    async def sent(self, attempt_id: int) -> Sent:
+        """What one attempt sent."""
+        said, _ = await self._ask("GET", f"/app/hook/deliveries/{attempt_id}")
+        try:
+            payload = said["request"]["payload"]
+            found = Sent(str(said["url"]), str(said["event"]), dict(payload))
+        except (KeyError, TypeError, ValueError):
+            raise TryAgain("not an answer of GitHub's") from None
+        return found
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[Any, Mapping[str, str]]:
         try:
             # Reading the key checks it, which takes a while.
             bearer = await asyncio.to_thread(self._app_token)
             answer = await self._client.request(
-                "POST",
+                method,
                 self._api_url + path,
                 headers={
                     "Authorization": f"Bearer {bearer}",
                     "Accept": "application/vnd.github+json",
-                    "Content-Type": "application/json",
+                    **({"Content-Type": "application/json"} if body is not None else {}),
                     "X-GitHub-Api-Version": API_VERSION,
                 },
-                content=orjson.dumps(body),
+                content=None if body is None else orjson.dumps(body),
             )
         except Failed as failed:
             raise TryAgain(str(failed)) from failed
         except Refused as refused:
             raise Rejected(str(refused)) from refused
-        return _read(answer)
+        return _read(answer), answer.headers
 
     def _app_token(self) -> str:
         """What the app shows to GitHub in its own name."""

@@ -6,7 +6,7 @@ once, every address it resolves to is judged, and the connection goes to one of 
 itself stays in `Host` and in the TLS handshake. `RENSEI_ALLOWED_PRIVATE_HOSTS` opens single hosts.
 
 `GuardedTransport` holds the guard, so that a library which wants an httpx client gets a guarded one
-as `httpx.AsyncClient(transport=GuardedTransport(...))`.
+from `for_library(...)`: without redirects, proxies or cookies.
 """
 
 import asyncio
@@ -36,7 +36,13 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 KEPT_ACROSS_HOSTS: Final = frozenset({"accept", "accept-encoding", "content-type", "user-agent"})
 """A redirect to another host takes these headers along and drops the rest, credentials first."""
 
+TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that say nothing for good."""
+
 PORTS: Final = {"https": 443, "http": 80}
+
+HttpClient = httpx.AsyncClient
+"""What libraries are handed; `for_library` makes it."""
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -79,15 +85,12 @@ class GuardedClient:
     ) -> None:
         self._most_redirects = most_redirects
         self._total_seconds = total_seconds
-        self._http = httpx.AsyncClient(
-            transport=GuardedTransport(
-                allowed_private_hosts, most_bytes=most_bytes, resolve=resolve, trust=trust
-            ),
-            timeout=httpx.Timeout(total_seconds),
-            # Neither proxies of the environment nor another request's cookies have a say.
-            trust_env=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={"User-Agent": "rensei-server"},
+        self._http = for_library(
+            allowed_private_hosts,
+            most_bytes=most_bytes,
+            step_seconds=total_seconds,
+            resolve=resolve,
+            trust=trust,
         )
 
     async def __aenter__(self) -> Self:
@@ -114,7 +117,8 @@ class GuardedClient:
                 return await self._follow(request)
         except TimeoutError:
             raise Failed(f"no answer within {self._total_seconds:g} s") from None
-        except httpx.HTTPError as error:
+        # httpx looks at where a redirect leads even if it is not to follow it.
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Failed(f"no answer: {type(error).__name__}") from error
 
     async def _follow(self, request: httpx.Request) -> Answer:
@@ -148,6 +152,40 @@ class GuardedClient:
         if not content:
             headers.pop("content-type", None)
         return self._http.build_request(method, url, headers=headers, content=content or None)
+
+
+def for_library(
+    allowed_private_hosts: Collection[str] = (),
+    *,
+    most_bytes: int = MOST_BYTES,
+    step_seconds: float = TOTAL_SECONDS,
+    resolve: Resolve = resolve,
+    trust: ssl.SSLContext | None = None,
+) -> HttpClient:
+    """An httpx client for a library that asks others by itself: its every request is guarded, and
+    it follows no redirect.
+
+    `step_seconds` bounds each wait for the next bytes; who calls the library bounds the whole. What
+    the guard has to say comes through the library as `Refused` or `Failed`.
+    """
+    return httpx.AsyncClient(
+        transport=GuardedTransport(
+            allowed_private_hosts, most_bytes=most_bytes, resolve=resolve, trust=trust
+        ),
+        timeout=httpx.Timeout(step_seconds),
+        follow_redirects=False,
+        # Neither proxies of the environment nor another request's cookies have a say.
+        trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        headers={"User-Agent": "rensei-server"},
+    )
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what a library's client raised is trouble that may be over when it is tried again."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in TRANSIENT
+    return isinstance(error, httpx.RequestError)
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -198,6 +236,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             complaint = f"the answer's headers are larger than {MOST_HEADER_BYTES} bytes"
         elif headers.get("content-encoding", "identity").lower() != "identity":
             complaint = "the answer is compressed"
+        elif _announced(headers) > self._most_bytes:
+            complaint = f"the answer is larger than {self._most_bytes} bytes"
         if complaint:
             await stream.aclose()
             raise Failed(complaint)
@@ -207,6 +247,24 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+
+
+def check(address: str, allowed_private_hosts: Collection[str]) -> None:
+    """Refuse an address that can be known to lead nowhere good without asking anybody.
+
+    Where a name leads is judged whenever it is asked.
+    """
+    try:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise Refused(f"not an address: {error}") from None
+    judge(url, allowed_private_hosts)
+    host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    _judge_address(host, port, host, allowed_private_hosts)
 
 
 def judge(url: httpx.URL, allowed_private_hosts: Collection[str]) -> None:
@@ -250,7 +308,7 @@ class _Network(httpcore.AsyncNetworkBackend):
         except OSError as error:
             raise Failed(f"{host} has no address") from error
         for address in addresses:
-            self._judge(host, port, address)
+            _judge_address(host, port, address, self._allowed)
         for address in addresses[:-1]:
             try:
                 return await self._sockets.connect_tcp(
@@ -264,20 +322,24 @@ class _Network(httpcore.AsyncNetworkBackend):
             addresses[-1], port, timeout, local_address, socket_options
         )
 
-    def _judge(self, host: str, port: int, address: str) -> None:
-        try:
-            kind = kind_of(ipaddress.ip_address(address))
-        except ValueError:
-            kind = "strange"
-        if kind is None:
-            return
-        if kind in FOR_SELF_HOSTERS and is_listed(host, port, self._allowed):
-            return
-        # The address itself is not told: who gave the name need not learn what it leads to.
-        raise Refused(f"{host} leads to a {kind} address")
-
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def _judge_address(
+    host: str, port: int, address: str, allowed_private_hosts: Collection[str]
+) -> None:
+    """Refuse an address that a host led to."""
+    try:
+        kind = kind_of(ipaddress.ip_address(address))
+    except ValueError:
+        kind = "strange"
+    if kind is None:
+        return
+    if kind in FOR_SELF_HOSTERS and is_listed(host, port, allowed_private_hosts):
+        return
+    # The address itself is not told: who gave the name need not learn what it leads to.
+    raise Refused(f"{host} leads to a {kind} address")
 
 
 class _Bounded(httpx.AsyncByteStream):
@@ -309,6 +371,12 @@ def _as_failures() -> Iterator[None]:
         raise Failed(f"no answer: {type(error).__name__}") from error
     except (httpcore.UnsupportedProtocol, ssl.SSLError, OSError) as error:
         raise Failed(f"no connection: {type(error).__name__}") from error
+
+
+def _announced(headers: httpx.Headers) -> int:
+    """The length that an answer says it has; 0 for none that can be read."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else 0
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

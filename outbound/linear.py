@@ -32,6 +32,15 @@ mutation ($id: String!, $input: AgentSessionUpdateInput!) {
 }
 """
 TEAM_OF_ISSUE: Final = "query ($id: String!) { done: issue(id: $id) { team { id } } }"
+READ_ISSUE: Final = """
+query ($id: String!) {
+  done: issue(id: $id) {
+    id identifier title description url priority createdAt updatedAt
+    state { id name type } team { id name key } assignee { id name } project { id name }
+    parent { id identifier } labels(first: 200) { nodes { id name } }
+  }
+}
+"""
 CREATE_ISSUE: Final = """
 mutation ($input: IssueCreateInput!) { done: issueCreate(input: $input) { success } }
 """
@@ -92,6 +101,12 @@ class Linear:
     async def update_issue(self, issue_id: str, change: Mapping[str, Any]) -> None:
         """Change members of an issue; doing it twice is doing it once."""
         await self._ask(UPDATE_ISSUE, {"id": issue_id, "input": change})
+
+    async def read_issue(self, name: str) -> dict[str, Any]:
+        """An issue by its id or identifier, in the words of Linear's own events."""
+        found = await self._ask(READ_ISSUE, {"id": name})
+        labels = found.get("labels")
+        return {**found, "labels": labels.get("nodes") if isinstance(labels, dict) else []}
 
     async def create_issue(
         self, issue_id: str, beside_issue_id: str, title: str, description: str

@@ -24,6 +24,9 @@ _SECRET_MEMBERS: Final = {
     "client_secret": "RENSEI_M2M_CLIENT_SECRET",
 }
 
+_GZIP: Final = "application/gzip"
+"""What belongs into a file and not on a terminal."""
+
 _SHORT: Final = 72
 """A JSON body up to this length stays on one line."""
 
@@ -45,6 +48,8 @@ def sample(operation: Operation, spec: Json, base_url: str) -> str:
     if media is not None:
         arguments.append(f"-H {shlex.quote(f'Content-Type: {media.content_type}')}")
         arguments.append('-d "$body"' if signed else f"-d {body}")
+    if any(each.content_type == _GZIP for answer in operation.responses for each in answer.media):
+        arguments.append(f"--output {operation.id}.gz")
     command = "curl" if operation.method == "GET" else f"curl -X {operation.method}"
     call = f"{command} " + " \\\n  ".join(arguments)
     return f"{_signature(body)}\n{call}" if signed else call
@@ -58,13 +63,17 @@ def _scheme(operation: Operation, spec: Json) -> Json:
     return found
 
 
+ENDED_BY: Final = ("streamEvents", "waitSeconds")
+"""The stream of all sessions has no end; its sample is given one."""
+
+
 def _target(operation: Operation) -> str:
     path = operation.path
     query = []
     for each in operation.parameters:
         if each.place == "path":
             path = path.replace(f"{{{each.name}}}", quote(_text(each.example), safe=""))
-        elif each.place == "query" and each.required:
+        elif each.place == "query" and (each.required or (operation.id, each.name) == ENDED_BY):
             query.append((each.name, _text(each.example)))
     return path + (f"?{urlencode(query)}" if query else "")
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.errors import Conflict, NotFound
 from persistence import database
 from persistence.paging import Page, page
-from persistence.tables import connections, opened_repositories, projects
+from persistence.tables import connections, delivery_looks, opened_repositories, projects
 
 CHOICES: Final = {
     "linear": projects.c.linear_connection_id,
@@ -62,14 +62,13 @@ async def change(
 ) -> Row[Any]:
     """Write columns of a connection whose row is held; returns the row as it is now.
 
-    What it opened before may have been another app's, so that is forgotten.
+    What it opened before may have been another app's, so that is forgotten, and with it up to when
+    the app's missed deliveries were looked for.
     """
-    await db.execute(
-        delete(opened_repositories).where(
-            opened_repositories.c.org_id == org_id,
-            opened_repositories.c.connection_id == connection_id,
+    for table in (opened_repositories, delivery_looks):
+        await db.execute(
+            delete(table).where(table.c.org_id == org_id, table.c.connection_id == connection_id)
         )
-    )
     changed = await db.execute(
         update(connections)
         .where(connections.c.org_id == org_id, connections.c.id == connection_id)

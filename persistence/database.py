@@ -5,9 +5,11 @@ Three doors, chosen by what a caller does:
 - `transaction()`: several statements that belong together;
 - `statement()`: one statement by itself, in autocommit, without BEGIN and COMMIT round trips;
 - `hot()`: the few statements that run for every heartbeat, poll and activity, on a raw psycopg
-  pool, because the SQL toolkit costs as much again as the statement does.
+  pool, because the SQL toolkit costs as much again as the statement does; `hot_transaction()` for
+  several of them.
 
-Everything raises `Unavailable` while the database cannot be reached.
+Everything raises `Unavailable` while the database cannot be reached, and `Conflict` for a
+transaction that PostgreSQL gave up for another one.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import exc, func
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from domain.errors import Unavailable
+from domain.errors import Conflict, Unavailable
 
 POOL_SIZE: Final = 12
 PATIENCE_SECONDS: Final = 5.0
@@ -43,6 +45,8 @@ AWAY: Final = (
     exc.TimeoutError,
     OSError,
 )
+
+COLLISIONS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
 async def _read_json_as_answers_write_it(connection: psycopg.AsyncConnection[Any]) -> None:
@@ -150,8 +154,13 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, AWAY) and not isinstance(
-        getattr(error, "orig", error), psycopg.errors.QueryCanceled
+        getattr(error, "orig", error), (psycopg.errors.QueryCanceled, *COLLISIONS)
     )
+
+
+def is_collision(error: BaseException) -> bool:
+    """Whether PostgreSQL gave a transaction up for another one; it may be tried again."""
+    return isinstance(getattr(error, "orig", error), COLLISIONS)
 
 
 @asynccontextmanager
@@ -159,6 +168,8 @@ async def _reaching() -> AsyncIterator[None]:
     try:
         yield
     except AWAY as error:
+        if is_collision(error):
+            raise Conflict("Another request changed the same things; try again") from error
         if is_away(error):
             raise Unavailable("The database cannot be reached; try again") from error
         raise
@@ -179,17 +190,30 @@ async def statement() -> AsyncIterator[AsyncConnection]:
 
 
 async def hot(sql: str, values: Mapping[str, Any]) -> Sequence[Any]:
-    """Run one statement in one round trip; the rows come as named tuples."""
+    """Run one statement in one round trip; the rows come as named tuples.
+
+    One that was given up for another transaction has done nothing, and is run once more.
+    """
     database = current()
     async with _reaching(), database.pool.connection() as connection:
         try:
-            cursor = await connection.execute(sql, values)
+            try:
+                cursor = await connection.execute(sql, values)
+            except COLLISIONS:
+                cursor = await connection.execute(sql, values)
             return await cursor.fetchall()
         except psycopg.OperationalError:
             # After a restart every idle connection is dead; one failed call clears them all.
             if connection.broken:
                 database.sweep()
             raise
+
+
+@asynccontextmanager
+async def hot_transaction() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """One transaction on the raw pool, for what runs all the time."""
+    async with _reaching(), current().pool.connection() as connection, connection.transaction():
+        yield connection
 
 
 async def is_up(seconds: float = 2.0) -> bool:

@@ -25,7 +25,9 @@ async def lock_worker(
                 workers.c.registration_id == registration_id,
                 workers.c.revoked_at.is_(None),
             )
-            .with_for_update()
+            # Not the key: whoever holds a session and gives it to this worker looks at the key, and
+            # must not wait for a claim that waits for that session.
+            .with_for_update(key_share=True)
         )
     ).one_or_none()
     if worker is None:

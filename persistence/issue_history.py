@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.tables import completions, sessions
+from persistence.tables import completions, session_links, sessions
 
 
 def _of(org_id: str, project_id: str, issue_id: str) -> Any:
@@ -76,6 +76,26 @@ async def latest(
             .limit(1)
         )
     ).one_or_none()
+
+
+async def last_deployment(
+    db: AsyncConnection, org_id: str, project_id: str, issue_id: str
+) -> str | None:
+    """The state of the latest deployment that belongs to a session of the issue; None for none."""
+    found: str | None = await db.scalar(
+        select(session_links.c.state)
+        .join(
+            sessions,
+            and_(
+                sessions.c.org_id == session_links.c.org_id,
+                sessions.c.id == session_links.c.session_id,
+            ),
+        )
+        .where(_of(org_id, project_id, issue_id), session_links.c.kind == "deployment")
+        .order_by(session_links.c.at.desc(), session_links.c.key)
+        .limit(1)
+    )
+    return found
 
 
 async def conclusion(

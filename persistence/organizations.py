@@ -47,6 +47,17 @@ async def get(db: AsyncConnection, org_id: str) -> Row[Any]:
     return found
 
 
+async def find_published(db: AsyncConnection, slug: str) -> Row[Any] | None:
+    """The organization of a slug, if it publishes a card."""
+    return (
+        await db.execute(
+            select(organizations).where(
+                organizations.c.slug == slug, organizations.c.publishes_card
+            )
+        )
+    ).one_or_none()
+
+
 async def get_with_projects(
     db: AsyncConnection, org_id: str, visible: frozenset[str] | None
 ) -> tuple[Row[Any], list[Row[Any]]]:

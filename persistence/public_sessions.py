@@ -62,7 +62,9 @@ UNCONFIRMED: Final[ColumnElement[Any]] = literal_column(f"""(
 with latest as (
   select * from inbox_messages u
    where u.org_id = sessions.org_id and u.session_id = sessions.id
-     and u.acknowledged_at is null and u.offers >= {MOST_OFFERS}
+     and u.acknowledged_at is null
+     and (u.offers >= {MOST_OFFERS}
+       or (sessions.status in ('completed', 'failed', 'stopped') and u.type <> 'stop'))
    order by u.ms desc, u.seq desc limit {MOST_UNCONFIRMED}
 )
 select json_agg(json_build_object(
@@ -71,7 +73,8 @@ select json_agg(json_build_object(
        ) order by m.ms, m.seq)
   from latest m
 )""")
-"""The latest messages that were offered as often as they are and never confirmed, oldest first."""
+"""The latest messages that were never confirmed and are offered no more, oldest first: they were
+offered as often as they are, or the session ended before they were."""
 
 
 MOST_LINKS: Final = 50
@@ -94,6 +97,22 @@ async def find(
     db: AsyncConnection, org_id: str, projects: frozenset[str] | None, public_id: str
 ) -> Row[Any] | None:
     """One visible session with what its page shows; None when there is none."""
+    return await _find(db, org_id, projects, sessions.c.public_id == public_id)
+
+
+async def find_by_id(
+    db: AsyncConnection, org_id: str, projects: frozenset[str] | None, session_id: str
+) -> Row[Any] | None:
+    """The same by the session's own id."""
+    return await _find(db, org_id, projects, sessions.c.id == session_id)
+
+
+async def _find(
+    db: AsyncConnection,
+    org_id: str,
+    projects: frozenset[str] | None,
+    named: ColumnElement[bool],
+) -> Row[Any] | None:
     detail = (
         *SHOWN,
         sessions.c.issue_title,
@@ -105,6 +124,6 @@ async def find(
         UNCONFIRMED.label("unconfirmed"),
         LINKS.label("links"),
     )
-    query = _visible(detail, org_id, projects).where(sessions.c.public_id == public_id)
+    query = _visible(detail, org_id, projects).where(named)
     found: Row[Any] | None = (await db.execute(query)).one_or_none()
     return found

@@ -107,6 +107,12 @@ async def session_of(
     ).one_or_none()
 
 
+async def is_known(db: AsyncConnection, org_id: str, issue_id: str) -> bool:
+    """Whether any project of the organization has or had an issue of this id."""
+    known = exists().where(tracker_issues.c.org_id == org_id, tracker_issues.c.id == issue_id)
+    return bool(await db.scalar(select(known)))
+
+
 async def lock(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) -> Row[Any] | None:
     """Hold an issue's row for a change; `awaits` says whether the tracker's word on what was sent
     to it is still to come."""

@@ -290,6 +290,8 @@ class Guard:
         if _is_stream(operation):
             for given in (case.path_parameters, case.query):
                 given.update({name: NOWHERE for name in given if name in STREAMED})
+            if any(each["name"] == "waitSeconds" for each in operation.parameters):
+                case.query.setdefault("waitSeconds", 0)
         if case.query and _is_long(case.query.get("waitSeconds")):
             case.query["waitSeconds"] = 0
         body: dict[str, Any] = case.body if isinstance(case.body, dict) else {}

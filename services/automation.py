@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth import keyring
-from domain import issue_rules
+from domain import issue_rules, vercel_events
 from domain.ids import public_session_id
 from domain.principal import Principal
+from domain.work_types import for_agent_session
 from persistence import (
     audit,
     issue_history,
@@ -55,13 +56,17 @@ async def follow(db: AsyncConnection, issue: Any, before: str | None, after: str
         await steering.stop(db, session, actor=None)
     project = await project_settings.get(db, issue.org_id, None, issue.project_id)
     counts, was_worked_on = await issue_history.counts(db, *place)
+    # Deployments say nothing about the other steps, and few issues have come this far.
+    failed = issue_rules.STARTS.get(after) == "qa" and (
+        await issue_history.last_deployment(db, *place) == vercel_events.FAILED
+    )
     found = issue_rules.next_work(
         before,
         after,
         [label["name"] for label in issue.labels],
         is_child=issue.parent_id is not None,
         rules=_rules(project),
-        past=issue_rules.Past(counts, was_worked_on),
+        past=issue_rules.Past(counts, was_worked_on, failed),
     )
     if found.question is not None:
         await _ask(db, issue, found.question, issue_rules.STARTS[after])
@@ -69,6 +74,20 @@ async def follow(db: AsyncConnection, issue: Any, before: str | None, after: str
     if found.work_type is not None:
         await _start(db, issue, found.work_type)
     return found.why
+
+
+async def assigned(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) -> bool:
+    """Start the work of an issue that a person has given to the agent, as an agent session would;
+    False when there is nothing to be done. The issue is held."""
+    issue = await tracker_issues.find(db, org_id, [project_id], issue_id)
+    if issue is None or issue.state in issue_rules.CLOSED:
+        return False
+    project = await project_settings.get(db, org_id, None, project_id)
+    work_type = for_agent_session(issue.state, issue.description)
+    if work_type in project.disabled_work_types:
+        return False
+    await _start(db, issue, work_type)
+    return True
 
 
 def _rules(project: Any) -> issue_rules.Rules:

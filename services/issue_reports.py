@@ -1,13 +1,21 @@
 """What the tracker tells of an issue enters the built-in one."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain import issue_states
 from domain.tracker_events import ReportedIssue
-from persistence import audit, issues, project_settings, tracker_issues
+from persistence import assignments, audit, issues, project_settings, tracker_issues
 from services import automation
+
+ASSIGNING: Final = frozenset({"assigneeId", "delegateId"})
+
+
+async def learn(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> None:
+    """Store an issue that was asked for: nothing is to follow from how it is."""
+    await take(db, org_id, project_id, replace(reported, assignees=frozenset()))
 
 
 async def take(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> str:
@@ -25,6 +33,7 @@ async def take(db: AsyncConnection, org_id: str, project_id: str, reported: Repo
     else:
         await tracker_issues.change(db, org_id, project_id, reported.id, columns)
     await _learn(db, org_id, project_id, columns)
+    await _note_assignment(db, org_id, project_id, reported, is_new=known is None)
     before = None if known is None else known.state
     if state is None or state == before:
         return f"issue {reported.id} is stored"
@@ -36,6 +45,17 @@ async def take(db: AsyncConnection, org_id: str, project_id: str, reported: Repo
     issue = await tracker_issues.find(db, org_id, [project_id], reported.id)
     became = await automation.follow(db, issue, before, state)
     return f"issue {reported.id} is {state}; {became}"
+
+
+async def _note_assignment(
+    db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue, *, is_new: bool
+) -> None:
+    """Note that the issue was given to the agent just now, or taken from it."""
+    if reported.changed & ASSIGNING or (is_new and reported.assignees):
+        if await assignments.is_agent(db, org_id, reported.assignees):
+            await assignments.add(db, org_id, project_id, reported.id)
+        else:
+            await assignments.drop(db, org_id, project_id, reported.id)
 
 
 def _is_late(known: Any, reported: ReportedIssue) -> bool:

@@ -16,6 +16,7 @@ WEB_DATABASE: Final = "RENSEI_WEB_DATABASE_URL"
 JOBS_DATABASE: Final = "RENSEI_JOBS_DATABASE_URL"
 REDIS: Final = "REDIS_URL"
 HOME: Final = "RENSEI_HOME"
+CHECKPOINTS: Final = "RENSEI_AUDIT_CHECKPOINT_FILE"
 BOOTSTRAP: Final = "RENSEI_BOOTSTRAP_KEY"
 DEMO_ORG_KEYS: Final = "RENSEI_DEMO_ORG_KEYS"
 DEMO_WORKER_KEY: Final = "RENSEI_DEMO_WORKER_KEY"
@@ -73,6 +74,9 @@ class Environments:
             if name not in OWN and not (embedded and name.startswith("PG"))
         }
         self._common |= credentials.for_children | {HOME: str(settings.home)}
+        self._common[CHECKPOINTS] = str(
+            settings.audit_checkpoint_file or settings.home / "audit" / "checkpoints"
+        )
 
     def of_preparation(self) -> Mapping[str, str]:
         """Migrates as the owner, and makes the demo rows when there are keys for them."""

@@ -24,8 +24,9 @@ def main() -> None:
     from settings import Settings
     from supervisor import rewrap
 
-    when_there(lambda: migrations.upgrade(owner_url))
-    rewrap.rewrap(owner_url, Settings.from_environment())
+    given = Settings.from_environment()
+    when_there(lambda: migrations.upgrade(owner_url, vectors=given.embedder is not None))
+    rewrap.rewrap(owner_url, given)
     if DEMO_WORKER_KEY in os.environ:
         from persistence import demo
 

@@ -11,14 +11,25 @@ from typing import Any, Final
 
 import psycopg
 
+from auth import audit_keys as of_audit
 from auth.credentials import row_data_key_context
 from auth.keyring import key_context
 from auth.sealing import MasterKey, WrongMasterKey
 from auth.webhook_signatures import secret_context
 from persistence import sealed
 from persistence.sealed import Column
-from persistence.tables import connections, credentials, org_webhook_secrets, signing_keys
-from services import connection_secrets
+from persistence.tables import (
+    a2a_agents,
+    a2a_push_configs,
+    audit_chains,
+    audit_key_secrets,
+    audit_subjects,
+    connections,
+    credentials,
+    org_webhook_secrets,
+    signing_keys,
+)
+from services import a2a_secrets, connection_secrets
 from settings import Settings, SettingsError
 from supervisor.environment import DATABASE
 
@@ -32,6 +43,26 @@ SEALED: Final[tuple[tuple[Column, Callable[[Any], str]], ...]] = (
     (
         Column(connections, "secret_encrypted"),
         lambda row: connection_secrets.secret_context(row.org_id, row.id),
+    ),
+    (
+        Column(audit_key_secrets, "secret_encrypted"),
+        lambda row: of_audit.signing_context(row.kid),
+    ),
+    (
+        Column(audit_chains, "subject_key"),
+        lambda row: of_audit.digest_context(row.workspace_id),
+    ),
+    (
+        Column(audit_subjects, "key_encrypted"),
+        lambda row: of_audit.subject_context(row.workspace_id, row.id),
+    ),
+    (
+        Column(a2a_agents, "token_encrypted"),
+        lambda row: a2a_secrets.token_context(row.org_id, row.id),
+    ),
+    (
+        Column(a2a_push_configs, "secret_encrypted"),
+        lambda row: a2a_secrets.push_context(row.org_id, row.session_id, row.id),
     ),
 )
 """Every column that is sealed under the master key, and what each row of it is sealed with.
@@ -51,6 +82,8 @@ def rewrap(owner_url: str, settings: Settings) -> int:
     with psycopg.connect(owner_url, autocommit=True) as db:
         for column, context in SEALED:
             for row in sealed.walk(db, column):
+                if getattr(row, column.name) is None:  # nothing was given
+                    continue
                 try:
                     fresh = master.rewrap(bytes(getattr(row, column.name)), context(row))
                 except WrongMasterKey as error:

@@ -8,6 +8,9 @@ from contextlib import ExitStack, contextmanager
 from signal import SIGKILL, SIGTERM
 from typing import Final
 
+import psycopg
+
+from persistence.migrations import make_vectors
 from settings import Settings
 from supervisor import address, credentials, postgres
 from supervisor.bell import Bell
@@ -132,6 +135,11 @@ class Supervisor:
             if self._embedded:
                 self._postgres = build_postgres(housing, pause=pause)
                 self._postgres.start()
+                if settings.embedder is not None:
+                    with psycopg.connect(
+                        self._postgres.url(postgres.SUPERUSER), autocommit=True
+                    ) as db:
+                        make_vectors(db)
             if self._valkey is not None:
                 self._valkey.wait_until_ready()
         redis = settings.redis_url or (self._valkey.url if self._valkey is not None else "")

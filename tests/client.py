@@ -1,5 +1,6 @@
 """The test client: checks every answer it receives against the contract, refusals included."""
 
+import json
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,12 +23,21 @@ def _judge() -> OpenAPI:
     return OpenAPI.from_dict(
         contract.load(PROJECT / "openapi" / "rensei-api.yaml").spec,
         # To the judge, a stream that has ended is a text.
-        config=Config(extra_media_type_deserializers={"text/event-stream": _text}),
+        config=Config(
+            extra_media_type_deserializers={
+                "text/event-stream": _text,
+                "application/jwk-set+json": _json,
+            }
+        ),
     )
 
 
 def _text(content: bytes, **parameters: str) -> str:
     return content.decode(parameters.get("charset", "utf-8"))
+
+
+def _json(content: bytes, **_: str) -> Any:
+    return json.loads(content)
 
 
 class _Asked:
@@ -64,6 +74,10 @@ async def judge(response: httpx.Response) -> None:
         return
     if response.status_code >= 400:
         body = response.json()
+        if "jsonrpc" in body:
+            assert response.request.url.path.startswith("/api/mcp/")
+            assert set(body["error"]) <= {"code", "message", "data"}, body
+            body = {"error": body["error"]["message"]}
         own = {"cancelled", "reason"} if body.get("cancelled") is False else set()
         assert set(body) <= {"error", "message", "error_description"} | own, body
         assert isinstance(body["error"], str), body

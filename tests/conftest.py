@@ -17,7 +17,7 @@ import settings
 from persistence import database, migrations
 from supervisor.stores import Stores
 from tests.client import Client
-from tests.factories import Maker
+from tests.factories import HAPPENED, Maker
 from tests.outbound.servers import FakeGitHub, FakeLinear, running
 from tests.streams import on_a_socket
 
@@ -93,8 +93,31 @@ async def owner(stores: Stores) -> AsyncIterator[Any]:
     connection = await psycopg.AsyncConnection.connect(
         stores.owner_url, autocommit=True, row_factory=namedtuple_row
     )
+    await connection.execute(f"create temp view happened as {HAPPENED}")
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def superuser(stores: Stores) -> AsyncIterator[Any]:
+    """A connection of somebody who may do everything, with a login of his own."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.rows import namedtuple_row
+
+    from supervisor.postgres import SUPERUSER
+
+    connect = psycopg.AsyncConnection.connect
+    async with await connect(stores.postgres.url(SUPERUSER), autocommit=True) as embedded:
+        await embedded.execute("create role mallory superuser login password 'mallory'")
+        login = {**conninfo_to_dict(stores.owner_url), "user": "mallory", "password": "mallory"}
+        try:
+            async with await connect(
+                **login, autocommit=True, row_factory=namedtuple_row
+            ) as connection:
+                yield connection
+        finally:
+            await embedded.execute("drop role mallory")
 
 
 @pytest.fixture(scope="session")
@@ -179,9 +202,10 @@ def audit_log(owner: Any, make: Maker) -> Callable[..., Awaitable[list[tuple[str
 
     async def read(*, of: str | None = None) -> list[tuple[str, str]]:
         rows = await owner.execute(
-            "select event_type, entity_id from audit_pending where org_id = %s and id > %s"
-            " and (%s::text is null or event_type = %s) order by id",
-            (make.org_id, make.first_audit_id, of, of),
+            "select event_type, entity_id from (select * from happened where org_id = %s"
+            " order by place offset %s) as since"
+            " where %s::text is null or event_type = %s order by place",
+            (make.org_id, make.first_audit, of, of),
         )
         return [tuple(row) for row in await rows.fetchall()]
 

@@ -11,6 +11,17 @@ from typing import Any, Self
 from auth import tokens
 from tests.client import BASE_URL, Client
 
+HAPPENED = """
+select workspace_id as org_id, array[0, sequence_number] as place, event_type, actor_id, actor_type,
+  entity_type, entity_id, payload::jsonb as payload, occurred_at
+from audit_events
+union all
+select coalesce(org_id, 'system'), array[1, id], event_type, actor_id, actor_type,
+  entity_type, entity_id, payload, occurred_at
+from audit_pending
+"""
+"""What happened, sealed or not, ordered by `place`. The fixture `owner` has it as a view."""
+
 _numbers = itertools.count(1)
 
 
@@ -32,7 +43,7 @@ class Maker:
         self.clients: list[Client] = []
         self.org_id = ""
         self.project_id = ""
-        self.first_audit_id = 0
+        self.first_audit = 0
 
     @classmethod
     async def begin(cls, application: Any, owner: Any, system_key: str) -> Self:
@@ -45,8 +56,12 @@ class Maker:
         maker.org = maker.client(maker.org_key)
         maker.project_id = await maker.project()
         maker.worker_key = await maker.key(projects=[maker.project_id])
-        latest = await owner.execute("select coalesce(max(id), 0) as id from audit_pending")
-        maker.first_audit_id = (await latest.fetchone()).id
+        so_far = await owner.execute(
+            "select (select count(*) from audit_pending where org_id = %(org)s)"
+            " + (select count(*) from audit_events where workspace_id = %(org)s) as count",
+            {"org": maker.org_id},
+        )
+        maker.first_audit = (await so_far.fetchone()).count
         return maker
 
     async def close(self) -> None:
@@ -228,6 +243,24 @@ class Maker:
         )
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["credential"])
+
+    async def agent(self, **columns: Any) -> tuple[str, str]:
+        """The id and URL of a registered A2A agent, which cannot be reached."""
+        values = {
+            "id": f"a2a_{secrets.token_hex(8)}",
+            "org_id": self.org_id,
+            "url": f"https://{secrets.token_hex(4)}.example.test",
+            "trust_level": "external",
+            "card": '{"name":"Reviewer","skills":[{"id":"review","name":"Review"}]}',
+            "card_url": "",
+            "last_fetched_at": "now",
+            **columns,
+        }
+        names, places = ", ".join(values), ", ".join(["%s"] * len(values))
+        await self.owner.execute(
+            f"insert into a2a_agents ({names}) values ({places})", list(values.values())
+        )
+        return str(values["id"]), str(values["url"])
 
     async def empty_queue(self, project_id: str) -> None:
         """End what earlier tests gave back to the front of a project's queue."""

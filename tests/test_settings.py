@@ -41,13 +41,20 @@ GOOD = {
     "LINEAR_API_URL": ("https://linear.example/graphql", "https://linear.example/graphql"),
     "GITHUB_API_URL": ("https://ghe.example/api/v3/", "https://ghe.example/api/v3"),
     "RENSEI_ALLOWED_PRIVATE_HOSTS": ("fake.internal:8443", ("fake.internal:8443",)),
+    "RENSEI_AUDIT_CHECKPOINT_FILE": ("/var/log/checkpoints", Path("/var/log/checkpoints")),
+    "RENSEI_AUDIT_POST_URL": ("https://keeper.example/in/", "https://keeper.example/in"),
+    "RENSEI_TIMESTAMP_URL": ("https://tsa.example/tsr", "https://tsa.example/tsr"),
+    "RENSEI_TIMESTAMP_ROOTS": ("/etc/tsa.pem", Path("/etc/tsa.pem")),
+    "RENSEI_TIMESTAMP_SECONDS": ("60", 60.0),
     "RENSEI_HEARTBEAT_SECONDS": ("2.5", 2.5),
     "RENSEI_LEASE_SECONDS": ("30", 30.0),
     "RENSEI_POLL_SECONDS": ("1e0", 1.0),
     "RENSEI_FRAMES_KEPT_SECONDS": ("3600", 3600.0),
+    "RENSEI_EVENTS_KEPT_SECONDS": ("3600", 3600.0),
     "RENSEI_FAILURES_PER_MINUTE": ("0", 0),
     "M2M_TOKEN_LIFETIME": ("60", 60),
     "ROUTING_SELECTOR_ENABLED": ("true", True),
+    "RENSEI_EMBEDDER": ("wordllama", "wordllama"),
     "WORKER_API_KEY": ("x" * 16, Secret("x" * 16)),
     "WORKER_API_KEY_PROJECT": ("proj_demo", "proj_demo"),
 }
@@ -60,6 +67,7 @@ BAD = [
     ("RENSEI_PORT", "-1"),
     ("RENSEI_PORT", "8080.0"),
     ("ROUTING_SELECTOR_ENABLED", "1"),
+    ("RENSEI_EMBEDDER", "gpt"),
     ("ROUTING_SELECTOR_ENABLED", "True"),
     ("RENSEI_WORKERS", "0"),
     ("RENSEI_WORKERS", "65"),
@@ -130,7 +138,8 @@ def test_a_malformed_setting_is_named_with_what_it_wants(name, raw):
     assert text.endswith("Correct the environment and start again.")
     wants = text.removeprefix(f"{name} must be ").partition(". ")[0]
     assert re.match(
-        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true)",
+        r"(a whole number|seconds|a URL|addresses|64 lowercase|rsk_live_ followed|at least|true|"
+        r"wordllama)",
         wants,
     )
 

@@ -8,7 +8,7 @@ from domain.ids import public_session_id
 from domain.session_states import ENDED
 from domain.work_types import for_agent_session
 from jobs.processors.event import Event
-from persistence import sessions, tracker_issues
+from persistence import assignments, sessions, tracker_issues
 from services import issue_reports, steering, tracker
 from services.dispatch import enqueue
 
@@ -16,6 +16,8 @@ from services.dispatch import enqueue
 async def created(db: AsyncConnection, event: Event) -> str:
     """Put the session an event asks for into the queue, once."""
     wanted = linear_events.created_session(dict(event.envelope.data))
+    if agent_id := linear_events.agent_id(dict(event.envelope.data)):
+        await assignments.know_agent(db, event.org_id, agent_id)
     issue = tracker_events.issue_of_session(event.envelope.data)
     work_type = wanted.work_type
     if issue is not None:
@@ -23,6 +25,7 @@ async def created(db: AsyncConnection, event: Event) -> str:
         known = await tracker_issues.find(db, event.org_id, [event.project_id], issue.id)
         if known is not None and known.state:
             work_type = for_agent_session(known.state, known.description)
+    await assignments.drop(db, event.org_id, event.project_id, wanted.issue_id)
     salt = keyring.current().master.derive("public session ids")
     became = await enqueue(
         db,

@@ -11,6 +11,7 @@ from persistence.ephemeral import store
 EVENTS: Final = "rensei:nudge:events"
 PARKED: Final = "rensei:nudge:parked"
 OUTBOX: Final = "rensei:nudge:outbox"
+DISPATCHES: Final = "rensei:nudge:dispatches"
 
 
 def work(org_id: str, project_id: str) -> str:

@@ -34,6 +34,11 @@ def frames_channel(org_id: str, session_id: str) -> str:
     return f"{NEWS}frames:{{{org_id}}}:{session_id}"
 
 
+def org_channel(org_id: str) -> str:
+    """Where it is told that the status of any session of an organization has changed."""
+    return f"{NEWS}org:{{{org_id}}}"
+
+
 def tell_soon(org_id: str, session_id: str, where: Callable[[str, str], str] = channel) -> None:
     """Say that a session has something new, beside the answer that is under way.
 
@@ -49,9 +54,12 @@ def tell_soon(org_id: str, session_id: str, where: Callable[[str, str], str] = c
 
 
 def tell_surely(org_id: str, session_id: str) -> None:
-    """The same for what is rare, such as a new status: one PUBLISH, whoever listens."""
+    """The same for what is rare, such as a new status: one PUBLISH, whoever listens, and another
+    where somebody follows the whole organization."""
     if store.current() is not None:
         _due.add(channel(org_id, session_id))
+        if (everybody := org_channel(org_id)) in _listened_to:
+            _due.add(everybody)
         _start()
 
 

@@ -5,25 +5,27 @@ advisory lock lets one of them work and the others find the work done.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, pool
 
-from persistence.migrations.grants import apply_grants
+from persistence.migrations.grants import apply_grants, make_roles
 
 LOCK: Final = 4_027_115_206
 
 
-def upgrade(owner_url: str) -> None:
+def upgrade(owner_url: str, *, vectors: bool = False) -> None:
     """Bring the database to the newest schema and roles; safe with several starting at once.
 
+    `vectors` also sees to pgvector's types, which nothing needs while no embedder is switched on.
     `owner_url` is a libpq URL. Raises `psycopg.Error` when the owner may not do what it takes.
     """
     with psycopg.connect(owner_url, autocommit=True) as lock:
         lock.execute("select pg_advisory_lock(%s)", (LOCK,))
+        make_roles(lock)  # some migrations name them
         engine = create_engine(
             "postgresql+psycopg://",
             creator=lambda: psycopg.connect(owner_url),
@@ -34,4 +36,16 @@ def upgrade(owner_url: str) -> None:
             configuration.set_main_option("script_location", str(Path(__file__).parent))
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
+        if vectors:
+            make_vectors(lock)
         apply_grants(lock)
+
+
+def make_vectors(db: psycopg.Connection[Any]) -> None:
+    """Make pgvector's types where they are missing, which only a superuser may.
+
+    They live in a schema of their own, so that the server's stays as it is.
+    """
+    db.execute("create schema if not exists vectors")
+    db.execute("grant usage on schema vectors to public")
+    db.execute("create extension if not exists vector schema vectors")

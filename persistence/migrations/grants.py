@@ -19,6 +19,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "projects": "select, insert, update",
         "connections": "select, insert, update, delete",
         "opened_repositories": "select, insert, update, delete",
+        "delivery_looks": "select, delete",
         "workspace_mappings": "select, insert, delete",
         "api_keys": "select, insert, update",
         "m2m_clients": "select, insert, update",
@@ -35,6 +36,8 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "session_count_changes": "select, insert",
         "phase_counts": "select",
         "phase_changes": "insert",
+        "session_events": "select, insert, update",
+        "event_feeds": "select, insert, update",
         "session_links": "select",
         "session_nacks": "select, insert, update",
         "batch_jobs": "select, insert, update",
@@ -47,9 +50,10 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "security_scans": "select, insert, update",
         "file_reservations": "select, insert, update, delete",
         "tool_errors": "select, insert",
+        "memories": "select, insert, update",
         "tracker_issues": "select, insert, update",
-        "tracker_states": "select",
-        "tracker_labels": "select",
+        "tracker_states": "select, insert, update",
+        "tracker_labels": "select, insert, update",
         "tracker_comments": "select, insert",
         "tracker_relations": "select, insert, delete",
         "routing_arms": "select, insert, update",
@@ -60,10 +64,22 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "credential_feeds": "select, insert, update",
         "credential_rotations": "select, insert, update",
         "credential_streams": "select, insert, update, delete",
+        "a2a_agents": "select, insert, update, delete",
+        "a2a_dispatches": "select, insert, update",
+        "a2a_tasks": "select, insert",
+        "a2a_messages": "select, insert",
+        "a2a_push_configs": "select, insert, update, delete",
         "outbox": "insert",
         "webhook_events": "select, insert, update",
         "webhook_deliveries": "select, insert",
         "audit_pending": "insert",
+        "audit_events": "select",
+        "audit_chains": "select",
+        "audit_nodes": "select",
+        "audit_checkpoints": "select",
+        "audit_keys": "select, insert, update",
+        "audit_key_secrets": "insert",
+        "audit_subjects": "select, delete",
     },
     JOBS: {
         "organizations": "select",
@@ -76,6 +92,8 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "sessions": "select, insert, update",
         "activities": "select",
         "completions": "select",
+        "session_events": "select, insert, update, delete",
+        "event_feeds": "select, insert, update",
         "session_links": "select, insert, update",
         "routing_arms": "select, insert, update",
         "routing_choices": "select",
@@ -95,24 +113,40 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "prompts": "select, insert",
         "recovery_packets": "select, insert",
         "tool_errors": "select",
+        "tracker_agents": "select, insert",
+        "assignments": "select, insert, delete",
         "tracker_issues": "select, insert, update",
         "tracker_states": "select, insert, update",
         "tracker_labels": "select, insert, update, delete",
         "tracker_comments": "select, insert, update, delete",
         "service_pulse": "select",
+        "a2a_agents": "select",
+        "a2a_dispatches": "select, update",
+        "a2a_tasks": "select",
+        "a2a_messages": "select",
+        "a2a_push_configs": "select, update",
         "outbox": "select, insert, update",
-        "webhook_events": "select, update",
+        "webhook_events": "select, insert, update",
+        "webhook_deliveries": "select, insert",
+        "delivery_looks": "select, insert, update",
         "audit_pending": "select, insert, delete",
+        "audit_events": "select, insert",
+        "audit_chains": "select, insert, update",
+        "audit_nodes": "select, insert",
+        "audit_checkpoints": "select, insert, update",
+        "audit_keys": "select, insert",
+        "audit_key_secrets": "select, insert",
+        "audit_subjects": "select, insert",
     },
 }
 
 
-def apply_grants(owner: psycopg.Connection[Any]) -> None:
-    """Make the roles where they are missing, and give each exactly what the table says.
+def make_roles(owner: psycopg.Connection[Any]) -> None:
+    """Make the roles where they are missing.
 
     Roles belong to the whole cluster, so another database's start may make them first.
     """
-    for role, tables in GRANTS.items():
+    for role in GRANTS:
         name = sql.Identifier(role)
         known = owner.execute("select 1 from pg_roles where rolname = %s", (role,)).fetchone()
         if not known:
@@ -120,6 +154,12 @@ def apply_grants(owner: psycopg.Connection[Any]) -> None:
                 owner.execute(sql.SQL("create role {} nologin").format(name))
             except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
                 pass
+
+
+def apply_grants(owner: psycopg.Connection[Any]) -> None:
+    """Give each role, once made, exactly what the table says."""
+    for role, tables in GRANTS.items():
+        name = sql.Identifier(role)
         with owner.transaction():
             owner.execute(sql.SQL("revoke all on all tables in schema public from {}").format(name))
             owner.execute(sql.SQL("grant usage on schema public to {}").format(name))

@@ -27,6 +27,8 @@ organizations = Table(
     Column("max_attempts", Integer, nullable=False, server_default="5"),
     # Whether a session's activities are shown to who holds its link and no credential.
     Column("session_hash_links", Boolean, nullable=False, server_default=text("false")),
+    # Whether the organization has an AgentCard, which everybody may read.
+    Column("publishes_card", Boolean, nullable=False, server_default=text("false")),
     born(),
 )
 

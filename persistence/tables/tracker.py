@@ -128,3 +128,24 @@ Index(
     tracker_relations.c.project_id,
     tracker_relations.c.related_issue_id,
 )
+
+# By which ids the tracker knows the agent, as its agent sessions have told.
+tracker_agents = Table(
+    "tracker_agents",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    PrimaryKeyConstraint("org_id", "user_id"),
+)
+
+# Issues that were assigned to the agent, until an agent session comes or has not come in time.
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("issue_id", Text, nullable=False),
+    born("assigned_at"),
+    PrimaryKeyConstraint("org_id", "project_id", "issue_id"),
+)
+Index("assignments_due_idx", assignments.c.assigned_at)

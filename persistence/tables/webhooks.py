@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -73,4 +74,20 @@ webhook_deliveries = Table(
     Column("value", Text, nullable=False),
     Column("event_id", Text, nullable=False),
     PrimaryKeyConstraint("provider", "verified_by", "kind", "value"),
+)
+
+# Up to when what a GitHub connection's webhook failed to deliver has been fetched.
+delivery_looks = Table(
+    "delivery_looks",
+    metadata,
+    Column("org_id", Text, nullable=False),
+    Column("connection_id", Text, nullable=False),
+    instant("looked_until"),
+    born("next_look_at"),
+    PrimaryKeyConstraint("org_id", "connection_id"),
+    ForeignKeyConstraint(
+        ["org_id", "connection_id"],
+        ["connections.org_id", "connections.id"],
+        ondelete="CASCADE",
+    ),
 )

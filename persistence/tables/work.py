@@ -71,6 +71,9 @@ sessions = Table(
     Column("tool_call_count", Integer, nullable=False, server_default="0"),  # of that tool in a row
     Column("external_urls", JSONB, nullable=False, server_default="[]"),
     Column("correlation_id", Text),
+    # The session whose agent submitted this one, and how long the chain of such is.
+    Column("submitted_by", Text),
+    Column("submission_depth", Integer, nullable=False, server_default="0"),
     # Of the packet that rides to the next worker, until a worker brings the session to an end.
     Column("recovery_packet_id", Text),
     PrimaryKeyConstraint("org_id", "id"),
@@ -123,6 +126,12 @@ Index(
     sessions.c.project_id,
     sessions.c.queued_at,
     sessions.c.public_id,
+)
+Index(
+    "sessions_submitted_idx",
+    sessions.c.org_id,
+    sessions.c.submitted_by,
+    postgresql_where=sessions.c.submitted_by.is_not(None),
 )
 # By what an event of a provider's finds the sessions that it belongs to.
 Index(

@@ -33,7 +33,14 @@ def test_the_table_has_every_operation_and_no_other():
 def test_only_public_operations_and_those_with_the_credential_in_the_body_name_no_kind():
     without = {name for name, rule in RULES.items() if not rule.kinds}
 
-    assert without == {"daemonRegister", "issueM2MToken", "webhookIngest", "getHealth"}
+    assert without == {
+        "daemonRegister",
+        "issueM2MToken",
+        "webhookIngest",
+        "getHealth",
+        "getAuditKeys",
+        "getAgentCard",
+    }
 
 
 def test_every_scope_but_systems_and_a_batch_tokens_can_be_minted_into_a_key():
@@ -62,4 +69,4 @@ def test_a_kind_that_the_table_names_needs_the_scope_too(operation_id):
         authorize(principal(kind, rule.scope), operation_id)
         if rule.scope != ANY and kind is not Kind.SYSTEM:
             with pytest.raises(Forbidden, match=re.escape(rule.scope)):
-                authorize(principal(kind, "agents:read"), operation_id)
+                authorize(principal(kind, "workers:read"), operation_id)

@@ -24,6 +24,7 @@ from auth.sealing import MasterKey
 from domain.ids import fingerprint
 from domain.principal import WORKER_SCOPES
 from persistence import migrations
+from persistence.tables import metadata
 from settings import PROJECT, Secret
 from supervisor.stores import Stores
 from tests.conftest import LINEAR_SECRET, SYSTEM_KEY
@@ -53,7 +54,12 @@ KEYS_IN_USE: Final = ("key_of_the_org", "key_of_the_workers")
 
 LONG_AGO: Final = datetime(2024, 7, 1, 9, tzinfo=UTC)
 
-KEPT: Final = {"alembic_version", "signing_keys", "service_pulse"}
+KEPT: Final = {
+    "alembic_version",
+    "signing_keys",
+    "service_pulse",
+    *(name for name in metadata.tables if name.startswith("audit_") and name != "audit_pending"),
+}
 """Tables that a server has read already, or that are nobody's."""
 
 
@@ -97,6 +103,7 @@ def live_server(folder: Path, **settings: str) -> Iterator[Live]:
             "ROUTING_SELECTOR_ENABLED": "true",
             **settings,
         }
+        _seal(stores, environment)
         configuration = str(PROJECT / "supervisor" / "gunicorn_conf.py")
         gunicorn = [sys.executable, "-W", "ignore", "-m", "gunicorn", "-c", configuration]
         with live.log.open("wb") as log:
@@ -117,6 +124,40 @@ def live_server(folder: Path, **settings: str) -> Iterator[Live]:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+
+SEAL: Final = """
+import asyncio
+import settings
+from auth import keyring
+from jobs.seal_audit import seal_audit
+from persistence import database
+
+async def main():
+    await database.connect(settings.current().jobs_database_url)
+    await seal_audit()
+    await database.disconnect()
+
+settings.use(settings.Settings.from_environment())
+keyring.start()
+asyncio.run(main())
+"""
+
+
+def _seal(stores: Stores, environment: Mapping[str, str]) -> None:
+    """Give the examples' organization and the system a chain: under the server's master key, and so
+    in a process of its own."""
+    with psycopg.connect(stores.owner_url) as db:
+        for org_id in (EXAMPLE["organization"], EXAMPLE["organization"], None):
+            _insert(
+                db, "audit_pending", org_id=org_id, event_type="test.happened", actor_type="system"
+            )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SEAL],
+        cwd=PROJECT,
+        env={**environment, "RENSEI_JOBS_DATABASE_URL": stores.jobs_url},
+        check=True,
+    )
 
 
 def _free_port() -> int:
@@ -190,6 +231,7 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
         for session_id, public_id, issue_id in (
             (EXAMPLE["session"], EXAMPLE["public_session"], "b1d2"),
             (AT_WORK, AT_WORK.replace("-", "")[:16], "b1d3"),
+            (EXAMPLE["agent_session"], "5e551031a0b1c2d3", "b1d5"),
         ):
             _insert(
                 db,
@@ -358,6 +400,28 @@ def seed(live: Live, *, waiting: int = 0) -> dict[str, str]:
                 secret_shown="…",
                 **org,
             )
+        _insert(
+            db,
+            "a2a_agents",
+            id=EXAMPLE["agent"],
+            url=EXAMPLE["agent_url"],
+            trust_level="external",
+            card='{"name":"Reviewer","skills":[{"id":"review","name":"Review"}]}',
+            card_url="",
+            **org,
+        )
+        _insert(
+            db,
+            "a2a_dispatches",
+            id=EXAMPLE["dispatch"],
+            agent_id=EXAMPLE["agent"],
+            agent_name="Reviewer",
+            kind="explicit",
+            input_text="Check ENG-204",
+            message_id="m-12",
+            context_id="c-12",
+            **org,
+        )
         _insert(
             db,
             "webhook_events",

@@ -13,6 +13,7 @@ import contract
 from auth.scopes import PUBLIC, RULES, Rule
 from contract import Operation
 from contract.references import resolved
+from pages.curl import ENDED_BY
 from settings import PROJECT
 
 CONTRACT: Final = contract.load(PROJECT / "openapi" / "rensei-api.yaml")
@@ -29,6 +30,7 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "daemon": "wkr_3e91b0c27a5d48f6",
     "session": "7f0c3a52-9d1e-4b7e-8a61-0b2f6a1d4c90",
     "public_session": "e55f6a1f79dd4a85",
+    "agent_session": "sess_31",
     "waiting_session": "3c5d9a70-41f2-4e6b-b0a8-52d7e9f1c684",
     "finished_session": "0b1f6c2e-58c4-4f0e-9b1d-6a8f1c2d3e4f",
     "interview": "int_4c1e90b7a2d35f68",
@@ -44,6 +46,9 @@ EXAMPLE: Final[Mapping[str, str]] = {
     "webhook_event": "evt_31",
     "workspace": "lin_demo",
     "connection": "conn_7d20",
+    "agent": "a2a_91",
+    "dispatch": "dsp_12",
+    "agent_url": "https://reviewer.example.test",
     "m2m_client": "m2m_" + "0f3c" * 8,
     "m2m_secret": "m2ms_" + "9d21" * 16,
     "registration_token": "rsk_live_" + "5f1c0d2e" * 8,
@@ -79,7 +84,9 @@ def call(operation: Operation, things: Mapping[str, str]) -> Call:
     real = {EXAMPLE[part]: id_ for part, id_ in things.items()}
     path, query = operation.path, {}
     for parameter in operation.parameters:
-        if parameter["in"] == "path" or (parameter["in"] == "query" and parameter.get("required")):
+        # A stream of all sessions has no end unless it is given one.
+        shown = parameter.get("required") or (operation.id, parameter["name"]) == ENDED_BY
+        if parameter["in"] == "path" or (parameter["in"] == "query" and shown):
             value = real.get(parameter["example"], parameter["example"])
             if parameter["in"] == "path":
                 path = path.replace(f"{{{parameter['name']}}}", quote(value, safe=""))
@@ -141,8 +148,14 @@ FLAGGED: Final[Mapping[str, str]] = {
 status for a failure of the call: operation -> member."""
 
 
+JSON_RPC: Final = frozenset({"callA2A"})
+"""Operations whose protocol says no with 200 and an `error` beside the request's id."""
+
+
 OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
-    ("cancelDaemonMutation", "409"): "MutationNotCancelled"
+    ("cancelDaemonMutation", "409"): "MutationNotCancelled",
+    ("mcpCall", "400"): "McpRefusal",
+    ("mcpCall", "404"): "McpRefusal",
 }
 """(operation, status) whose refusal has members of its own, which clients read, beside `error`:
 -> the schema."""
@@ -150,6 +163,8 @@ OWN_REFUSALS: Final[Mapping[tuple[str, str], str]] = {
 
 def refuses(operation: Operation, answer: httpx.Response, *statuses: int) -> bool:
     """Whether an answer says no: by one of the statuses, or by its flag where it has one."""
+    if operation.id in JSON_RPC and answer.status_code == 200:
+        return "error" in answer.json()
     if operation.id in FLAGGED and answer.status_code == 200:
         return not answer.json()[FLAGGED[operation.id]]
     return answer.status_code in statuses

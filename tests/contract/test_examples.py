@@ -34,7 +34,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 @pytest.mark.parametrize("operation", SAMPLES, ids=[each.id for each in SAMPLES])
-def test_the_sample_of_the_reference_works(operation, live):
+def test_the_sample_of_the_reference_works(operation, live, tmp_path):
     variables = seed(live)
     sample = curl.sample(operation, CONTRACT.spec, live.base_url)
 
@@ -43,6 +43,7 @@ def test_the_sample_of_the_reference_works(operation, live):
         env={**variables, "PATH": "/usr/local/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
+        cwd=tmp_path,
         check=False,
     )
 

@@ -36,12 +36,15 @@ from tests.contract.world import NOWHERE, OF_A_PROJECT, World, claims_of
 from tests.factories import signed
 
 ANYONE: Final = "public: it says only whether the server serves"
+FOR_EVERYBODY: Final = "public by the A2A protocol: it tells where to ask, and nothing of anybody"
 CLIENT_SECRET: Final = "public: the client's secret in the body or by Basic is the credential"
 TOKEN_IN_BODY: Final = "public: the registration token in the body is the credential"
 SIGNATURE: Final = "the signature over the body is the credential, and no bearer is looked at"
 
 EXCEPTIONS: Final[dict[tuple[str, str], str]] = {
     ("no credential", "getHealth"): ANYONE,
+    ("no credential", "getAuditKeys"): ANYONE,
+    ("no credential", "getAgentCard"): FOR_EVERYBODY,
     ("no credential", "issueM2MToken"): CLIENT_SECRET,
     ("no credential", "daemonRegister"): TOKEN_IN_BODY,
     ("a day ago", "workerRefreshToken"): "renewing a token that has expired is what it is for",
@@ -178,7 +181,14 @@ async def test_a_cookie_that_is_none_is_401(operation, world):
 # --- a good credential that may not ---
 
 
-@each((o, kind) for o in OPERATIONS if has_scope(o) for kind in kinds(o) if kind != Kind.SYSTEM)
+@each(
+    (o, kind)
+    for o in OPERATIONS
+    if has_scope(o)
+    for kind in kinds(o)
+    # The token of a session's agent says no scope: it holds the one that its operation needs.
+    if kind not in {Kind.SYSTEM, Kind.AGENT}
+)
 async def test_another_scope_is_403(operation, kind, world):
     needed = rule(operation).scope
     caller = await world.credential_with(
@@ -196,7 +206,8 @@ async def test_another_scope_is_403(operation, kind, world):
     for o in OPERATIONS
     if takes_bearer(o) or takes_cookie(o)
     for kind in Kind
-    if kind not in rule(o).kinds
+    # What becomes of an agent's token is told further down.
+    if kind not in rule(o).kinds and kind is not Kind.AGENT
 )
 async def test_a_kind_that_the_table_does_not_name_is_refused(operation, kind, world):
     """403 where the credential was read, 401 where the operation looks for one elsewhere."""
@@ -283,6 +294,7 @@ async def test_no_answer_tells_of_another_organization(operation, kind, world, e
             "daemon",
             "session",
             "public_session",
+            "agent_session",
             "waiting_session",
             "finished_session",
             "mapping",
@@ -384,9 +396,15 @@ async def forged(world: World, m2m_token: str) -> dict[Kind, dict[str, str]]:
         Kind.RUNTIME: (tokens.RUNTIME, world.runtime_token),
         Kind.M2M: (tokens.M2M, m2m_token),
         Kind.BATCH: (tokens.BATCH, world.batch_token),
+        Kind.AGENT: (tokens.MCP, world.agent_token),
     }
     return {
-        kind: {name: await forge(*of) for name, forge in FORGERIES.items()}
+        kind: {
+            name: await forge(*of)
+            for name, forge in FORGERIES.items()
+            # An agent's token is none that only pretends to be an agent's.
+            if not (kind is Kind.AGENT and "an agent" in name)
+        }
         for kind, of in genuine.items()
     }
 
@@ -395,8 +413,8 @@ async def forged(world: World, m2m_token: str) -> dict[Kind, dict[str, str]]:
     (o, kind)
     for o in OPERATIONS
     if takes_bearer(o)
-    for kind in (Kind.RUNTIME, Kind.M2M, Kind.BATCH)
-    if kind is not Kind.BATCH or kind in rule(o).kinds
+    for kind in (Kind.RUNTIME, Kind.M2M, Kind.BATCH, Kind.AGENT)
+    if kind in {Kind.RUNTIME, Kind.M2M} or kind in rule(o).kinds
 )
 async def test_every_forged_token_is_401(operation, kind, world, forged):
     request, caller = call(operation, world.things), world.maker.client()
@@ -407,7 +425,7 @@ async def test_every_forged_token_is_401(operation, kind, world, forged):
     }
 
     assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(
-        FORGERIES, 401
+        forged[kind], 401
     )
     assert {answer.json()["error"] for answer in answers.values()} <= {
         tokens.INVALID,
@@ -415,7 +433,7 @@ async def test_every_forged_token_is_401(operation, kind, world, forged):
     }
 
 
-@each((o,) for o in OPERATIONS if takes_bearer(o))
+@each((o,) for o in OPERATIONS if takes_bearer(o) and Kind.AGENT not in rule(o).kinds)
 async def test_the_token_of_a_sessions_agent_is_401(operation, world):
     """It is good, and for MCP alone."""
     answer = await call(operation, world.things).by(world.maker.client(world.agent_token))
@@ -439,6 +457,8 @@ async def test_a_credential_that_expired_long_ago_is_401(operation, kind, world,
         credential = await tokens.mint(tokens.RUNTIME, claims, LONG_AGO)
     elif kind is Kind.BATCH:
         credential = await tokens.mint(tokens.BATCH, claims_of(world.batch_token), LONG_AGO)
+    elif kind is Kind.AGENT:
+        credential = await tokens.mint(tokens.MCP, claims_of(world.agent_token), LONG_AGO)
     elif kind is Kind.M2M:
         credential = await tokens.mint(tokens.M2M, claims_of(m2m_token), LONG_AGO)
     else:
@@ -537,6 +557,8 @@ async def test_a_revoked_credential_is_401_at_once(operation, kind, world, owner
         speaker = mine.maker.client(await mine.m2m_token(client))
     else:
         signed_for = {Kind.RUNTIME: mine.runtime_token, Kind.BATCH: mine.batch_token}
+        if kind is Kind.AGENT:
+            signed_for[kind] = mine.agent_token
         speaker = mine.maker.client(signed_for.get(kind, mine.registrar))
     # Whatever remembers credentials between calls has now seen this one.
     for path in ("/api/cli/whoami", f"/api/workers/{mine.things['worker']}/poll"):
@@ -753,7 +775,9 @@ def test_every_exception_is_about_an_operation_of_the_contract():
 def test_every_operation_without_a_bearer_or_a_cookie_has_tests_of_its_own():
     """A new one would not be walked by most of the promises above."""
     own = {
-        reason for reason in EXCEPTIONS.values() if reason in {ANYONE, CLIENT_SECRET, TOKEN_IN_BODY}
+        reason
+        for reason in EXCEPTIONS.values()
+        if reason in {ANYONE, FOR_EVERYBODY, CLIENT_SECRET, TOKEN_IN_BODY}
     }
     others = [o.id for o in OPERATIONS if not takes_bearer(o) and not takes_cookie(o)]
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Self
 
 from auth import tokens
 from domain.principal import WORKER_SCOPES, Kind
+from tests import chains
 from tests.client import BASE_URL, Client
 from tests.conftest import SYSTEM_KEY
 from tests.contract.operations import EXAMPLE
@@ -28,7 +29,9 @@ PROJECT_SCOPES: Final = [
 ]
 """All that a key of some projects can hold."""
 
-OF_A_PROJECT: Final = frozenset({Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH})
+OF_A_PROJECT: Final = frozenset(
+    {Kind.PROJECT_KEY, Kind.COOKIE, Kind.RUNTIME, Kind.BATCH, Kind.AGENT}
+)
 """The kinds of credential that can be bound to a project."""
 
 NOWHERE: Final = {
@@ -38,6 +41,7 @@ NOWHERE: Final = {
     "daemon": "wkr_ffffffffffffffff",
     "session": "ses-ffffffffffffffff",
     "public_session": "ffffffffffffffff",
+    "agent_session": "ses-cccccccccccccccc",
     "waiting_session": "ses-dddddddddddddddd",
     "finished_session": "ses-eeeeeeeeeeeeeeee",
     "interview": "int_ffffffffffffffff",
@@ -51,6 +55,8 @@ NOWHERE: Final = {
     "credential": "cred_ffffffffffffffff",
     "connection": "conn_ffffffffffffffff",
     "webhook_event": "evt_ffffffffffffffff",
+    "agent": "a2a_ffffffffffffffff",
+    "dispatch": "dsp_ffffffffffffffff",
     "m2m_client": "m2m_" + "f" * 32,
 }
 """Ids of things that never were."""
@@ -76,6 +82,11 @@ class World:
             json={"webhookSecrets": {"linear": secrets.token_hex(16)}},
         )
         assert changed.status_code == 200, changed.text
+        # The system's chain has a row too, for the system key to read.
+        await owner.execute(
+            "insert into audit_pending (event_type, actor_type) values ('test.happened', 'system')"
+        )
+        await chains.seal_all()
         return await cls._fill(maker, maker.project_id)
 
     async def next_door(self) -> Self:
@@ -132,12 +143,17 @@ class World:
 
     async def _sessions(self) -> tuple[str, ...]:
         await self.maker.empty_queue(self.project_id)
-        session_id, self.agent_token = await self.maker.claimed_with_token(
-            self.worker, project_id=self.project_id
-        )
+        session_id = await self.maker.claimed(self.worker, project_id=self.project_id)
         await self.maker.recovery_packet(session_id)
         stored = await self.maker.stored(session_id)
         return session_id, stored.public_id, stored.issue_id
+
+    async def _agent_session(self) -> tuple[str, ...]:
+        await self.maker.empty_queue(self.project_id)
+        session_id, self.agent_token = await self.maker.claimed_with_token(
+            self.worker, project_id=self.project_id
+        )
+        return (session_id,)
 
     async def _interview(self) -> tuple[str, ...]:
         interview_id, session_id = await self.maker.interview(self.project_id)
@@ -211,8 +227,17 @@ class World:
     async def _webhook_event(self) -> tuple[str, ...]:
         return (await self.maker.dead_event(),)
 
+    async def _agent(self) -> tuple[str, ...]:
+        agent_id, url = await self.maker.agent()
+        sent = await self.maker.org.post(
+            f"/api/a2a/agents/{agent_id}/dispatches", json={"text": "Check ENG-204"}
+        )
+        assert sent.status_code == 201, sent.text
+        return agent_id, url, sent.json()["dispatch"]["dispatchId"]
+
     _ADDED: ClassVar[dict[tuple[str, ...], Callable[[Any], Awaitable[tuple[str, ...]]]]] = {
         ("session", "public_session", "issue"): _sessions,
+        ("agent_session",): _agent_session,
         ("interview", "interview_session"): _interview,
         ("finished_interview",): _finished_interview,
         ("waiting_session",): _waiting_session,
@@ -224,6 +249,7 @@ class World:
         ("credential",): _credential,
         ("connection",): _connection,
         ("webhook_event",): _webhook_event,
+        ("agent", "agent_url", "dispatch"): _agent,
     }
 
     @property
@@ -284,6 +310,8 @@ class World:
                 return self.maker.client(self.runtime_token)
             case Kind.BATCH:
                 return self.maker.client(self.batch_token)
+            case Kind.AGENT:
+                return self.maker.client(self.agent_token)
             case Kind.SYSTEM:
                 return self.maker.system
 

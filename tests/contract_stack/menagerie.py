@@ -15,6 +15,7 @@ from contract import (
     Malformed,
     MethodNotAllowed,
     NoSuchPath,
+    NotJson,
     Request,
     UnsupportedMedia,
     build_app,
@@ -37,6 +38,7 @@ STATUSES: dict[type[Exception], int] = {
     BodyTooLarge: 413,
     UnsupportedMedia: 415,
     Malformed: 400,
+    NotJson: 400,
 }
 
 

@@ -23,6 +23,7 @@ from contract import (
     Malformed,
     MethodNotAllowed,
     NoSuchPath,
+    NotJson,
     Operation,
     Request,
     UnsupportedMedia,
@@ -48,6 +49,7 @@ _STATUSES: Final = {
     BodyTooLarge: 413,
     UnsupportedMedia: 415,
     Malformed: 400,
+    NotJson: 400,
 }
 
 

@@ -80,6 +80,13 @@ def test_after_three_tries_a_person_is_asked(tries, starts):
     assert (found.question is None) is starts
 
 
+def test_what_is_not_deployed_is_not_checked():
+    broken = issue_rules.Past({"development": 1}, was_worked_on=True, deployment_failed=True)
+
+    assert after("started", "finished", past=broken).why == "the last deployment has failed"
+    assert after("finished", "delivered", past=broken).work_type == "acceptance"
+
+
 @pytest.mark.parametrize(("count", "starts"), [(7, True), (8, False)])
 def test_after_eight_sessions_of_an_issue_a_person_is_asked(count, starts):
     found = after(

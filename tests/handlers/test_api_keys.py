@@ -78,7 +78,7 @@ async def test_minting_is_audited_without_the_secret(make, owner, audit_log):
     key = (await mint(make.org, make, scopes=["sessions:read"])).json()["key"]
 
     found = await owner.execute(
-        "select actor_type, payload, payload::text as text from audit_pending where entity_id=%s",
+        "select actor_type, payload, payload::text as text from happened where entity_id=%s",
         [key["id"]],
     )
     row = await found.fetchone()

@@ -37,7 +37,10 @@ async def crashing(owner, org_id, status):
 async def test_failure_3_a_crash_in_the_middle_of_a_claim_strands_nothing(
     make, owner, audit_log, how
 ):
-    """clients.md 3: a crash between popping the queue and deleting the item lost the session."""
+    """clients.md 3: a crash between popping the queue and deleting the item lost the session.
+
+    It fails when a claim takes the slot in one transaction and sets the status in another.
+    """
     worker, other = await make.worker(), await make.worker()
     session_id = await make.session()
 

@@ -45,8 +45,8 @@ async def stored(make, connection_id):
 
 async def events(make):
     rows = await make.owner.execute(
-        "select event_type, payload from audit_pending where org_id = %s and id > %s order by id",
-        (make.org_id, make.first_audit_id),
+        "select event_type, payload from happened where org_id = %s order by place offset %s",
+        (make.org_id, make.first_audit),
     )
     return [tuple(row) for row in await rows.fetchall()]
 

@@ -360,7 +360,7 @@ async def test_rotations_at_once_are_numbered_without_a_gap(make, working):
 
     assert {answer.status_code for answer in answers} == {200}
     rows = await make.owner.execute(
-        "select payload ->> 'number' as n from audit_pending"
+        "select payload ->> 'number' as n from happened"
         " where org_id = %s and event_type = 'credential.rotated'",
         (make.org_id,),
     )

@@ -50,8 +50,8 @@ def idle():
 
 async def refusals(make):
     rows = await make.owner.execute(
-        "select payload from audit_pending where org_id = %s and event_type = 'git_token.refused'"
-        " order by id",
+        "select payload from happened where org_id = %s and event_type = 'git_token.refused'"
+        " order by place",
         (make.org_id,),
     )
     return [row.payload["reason"] for row in await rows.fetchall()]
@@ -76,7 +76,7 @@ async def test_work_comes_with_a_token_for_the_projects_repository(make, github,
     assert 3500 < left.total_seconds() <= 3600
     assert github.minted == [["billing"]]
     rows = await owner.execute(
-        "select entity_id, payload, payload::text as text from audit_pending"
+        "select entity_id, payload, payload::text as text from happened"
         " where org_id = %s and event_type = 'git_token.minted'",
         (make.org_id,),
     )

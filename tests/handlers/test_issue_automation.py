@@ -305,3 +305,32 @@ async def test_everybody_at_once_on_one_issue_leaves_one_holder_and_no_error(mak
     )
     assert (await found.fetchone())[0] <= 1
     assert (await make.stored(session_id)).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("states", "checked"),
+    [
+        ((), True),
+        (("error",), False),
+        (("error", "succeeded"), True),
+        (("succeeded", "error"), False),
+        (("created",), True),
+    ],
+)
+async def test_qa_waits_while_the_last_deployment_has_failed(make, tracker, states, checked):
+    """A deployment belongs to the issue by the session that it is linked to."""
+    await make.settings_of_project(automation=EVERYTHING)
+    await tracker.issue(1, "Started")
+    worker = await make.worker()
+    session_id = await make.claimed(worker, issue_id=tracker.id())
+    for number, state in enumerate(states):
+        await make.owner.execute(
+            "insert into session_links (org_id, session_id, kind, key, url, state, at) values"
+            " (%s, %s, 'deployment', %s, 'https://x', %s, now() + make_interval(secs => %s))",
+            (make.org_id, session_id, f"dpl_{number}", state, number),
+        )
+
+    await work_on(worker, session_id)
+
+    assert await state_of(worker, tracker.id()) == "Finished"
+    assert await open_sessions(make, tracker.id()) == ([("qa", None)] if checked else [])

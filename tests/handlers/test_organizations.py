@@ -31,7 +31,7 @@ async def test_the_system_key_makes_an_organization(make, owner):
 
     org = answer.json()["organization"]
     rows = await owner.execute(
-        "select event_type, actor_type, payload from audit_pending where org_id=%s", [org["id"]]
+        "select event_type, actor_type, payload from happened where org_id=%s", [org["id"]]
     )
     assert answer.status_code == 201
     assert org.keys() == {"id", "name", "slug", "createdAt"}
@@ -212,6 +212,7 @@ UNCHANGED = {
     "name": "Test",
     "maxAttempts": 5,
     "sessionHashLinks": False,
+    "publishesAgentCard": False,
     "projectProviders": {},
     "webhookSecretsSet": [],
 }
@@ -277,7 +278,7 @@ async def test_a_webhook_secret_is_never_shown_and_stored_encrypted(make, owner)
     )
     sealed = bytes((await stored.fetchone()).secret_encrypted)
     audit = await owner.execute(
-        "select payload, payload::text as text from audit_pending where org_id=%s"
+        "select payload, payload::text as text from happened where org_id=%s"
         " and event_type='organization.settings_changed'",
         [make.org_id],
     )

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import psycopg
+
 
 async def poll(worker):
     answer = await worker.client.get(f"/api/workers/{worker.id}/poll")
@@ -212,3 +214,28 @@ async def test_a_wait_out_of_bounds_is_400(make):
             f"/api/workers/{worker.id}/poll", params={"waitSeconds": wait}
         )
         assert answer.status_code == 400, wait
+
+
+async def test_failure_2_polls_that_meet_at_one_session_give_it_to_one(make, stores):
+    """clients.md 2, made certain: both polls come while somebody else holds the session's row.
+
+    It fails when a poll does not hold the rows that it has chosen.
+    """
+    first, second = await make.worker(), await make.worker()
+    session_id = await make.session()
+
+    async def claimed(worker):
+        answer = await worker.client.get(f"/api/workers/{worker.id}/poll")
+        return answer.json()["claimedSessionIds"]
+
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as holder:
+        await holder.execute(
+            "select 1 from sessions where org_id = %s and id = %s for update",
+            (make.org_id, session_id),
+        )
+        polls = [asyncio.create_task(claimed(worker)) for worker in (first, second)]
+        await asyncio.wait(polls, timeout=0.3)
+        await holder.rollback()
+    given = [*await asyncio.gather(*polls), await claimed(first), await claimed(second)]
+
+    assert sorted(given) == [[], [], [], [session_id]]

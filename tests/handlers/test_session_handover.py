@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 
 
@@ -344,3 +345,56 @@ async def test_a_worker_that_counts_what_it_holds_is_offered_nothing_again(make)
         await beat(make, worker, 1, later=60)
 
     assert await poll(worker) == []
+
+
+async def test_a_claim_that_waits_for_a_session_holds_up_nobody_who_gives_it_away(make, stores):
+    """A claim holds its worker and waits for the session; a transfer holds the session, and the
+    row it writes names the worker. Neither may wait for the other in a ring."""
+    worker = await make.worker()
+    session_id = await make.session()
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as transfer:
+        await transfer.execute(
+            "select 1 from sessions where org_id = %s and id = %s for update",
+            (make.org_id, session_id),
+        )
+        claim = asyncio.create_task(
+            worker.client.post(f"/api/sessions/{session_id}/claim", json={"workerId": worker.id})
+        )
+        async with asyncio.timeout(5):
+            waiting = "select count(*) from pg_locks where not granted"
+            while not (await (await make.owner.execute(waiting)).fetchone())[0]:
+                await asyncio.sleep(0.01)
+        await transfer.execute("set local lock_timeout = '500ms'")
+        await transfer.execute(
+            "update sessions set worker_id = %s, slot_worker_id = %s, status = 'claimed',"
+            " claimed_at = now()"
+            " where org_id = %s and id = %s",
+            (worker.id, worker.id, make.org_id, session_id),
+        )
+        await transfer.commit()
+
+    answer = await claim
+    assert answer.status_code == 200
+    assert answer.json()["claimed"] is True
+
+
+async def test_failure_2_claims_that_meet_at_one_session_give_it_to_one(make, stores):
+    """clients.md 2, made certain: both claims wait until somebody else lets the session go.
+
+    It fails when a claim looks at the session without holding its row.
+    """
+    workers = [await make.worker(), await make.worker()]
+    session_id = await make.session()
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as holder:
+        await holder.execute(
+            "select 1 from sessions where org_id = %s and id = %s for update",
+            (make.org_id, session_id),
+        )
+        claims = [asyncio.create_task(claim(worker, session_id)) for worker in workers]
+        waiting = "select count(*) from pg_locks where not granted"
+        async with asyncio.timeout(5):
+            while (await (await make.owner.execute(waiting)).fetchone())[0] < 2:
+                await asyncio.sleep(0.01)
+        await holder.rollback()
+
+    assert sorted(said["claimed"] for said in await asyncio.gather(*claims)) == [False, True]

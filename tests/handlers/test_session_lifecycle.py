@@ -227,7 +227,10 @@ async def test_another_workers_session_is_403_in_the_clients_words(make):
 
 
 async def test_failure_14_the_worker_id_in_a_body_proves_nothing(make):
-    """clients.md 14: reads went unchecked, and the worker id was taken from the body."""
+    """clients.md 14: reads went unchecked, and the worker id was taken from the body.
+
+    It fails when neither the token's worker nor the worker's registration is looked at.
+    """
     owner, other = await make.worker(), await make.worker()
     session_id = await make.claimed(owner)
 
@@ -291,3 +294,36 @@ async def test_a_revoked_registration_reads_and_writes_nothing_more(make):
         poll = await caller.get(f"/api/workers/{worker.id}/poll")
         beat = await caller.post(f"/api/workers/{worker.id}/heartbeat", json={"activeCount": 0})
         assert {a.status_code for a in (read, write, activity, poll, beat)} == {401}
+
+
+async def test_failure_10_reports_at_once_overwrite_nothing_of_each_other(make):
+    """clients.md 10: whole records were read, changed and written, so the last writer won.
+
+    It fails when reports do not hold the row and write back what they have read.
+    """
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    urls = [{"label": "PR", "url": "https://github.com/acme/billing/pull/7"}]
+
+    async def post(what, **body):
+        answer = await worker.client.post(
+            f"/api/sessions/{session_id}/{what}", json={"workerId": worker.id, **body}
+        )
+        assert answer.status_code == 200, answer.text
+
+    await asyncio.gather(
+        post("status", status="running", providerSessionId="prov-1", worktreePath="/w/eng-1"),
+        post("external-urls", externalUrls=urls),
+        *(
+            post("activity", activity={"type": "action", "content": "x", "toolName": "Bash"})
+            for _ in range(12)
+        ),
+    )
+
+    row = await make.stored(session_id)
+    assert (row.status, row.provider_session_id, row.worktree_path) == (
+        "running",
+        "prov-1",
+        "/w/eng-1",
+    )
+    assert (row.external_urls, row.activity_count, row.tool_call_count) == (urls, 12, 12)

@@ -183,7 +183,7 @@ async def test_a_session_is_queued_with_its_defaults_and_recorded(make, audit_lo
     assert shown.json()["session"]["identifier"] == "ENG-204"
     assert await audit_log(of="session.queued") == [("session.queued", session["sessionId"])]
     actors = await make.owner.execute(
-        "select actor_type from audit_pending where org_id = %s and event_type = 'session.queued'",
+        "select actor_type from happened where org_id = %s and event_type = 'session.queued'",
         (make.org_id,),
     )
     assert [row.actor_type for row in await actors.fetchall()] == ["api_key"]

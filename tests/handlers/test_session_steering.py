@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from jobs.deliver_events import deliver_events
 from jobs.promote_parked import promote_parked
 from tests.conftest import LINEAR_SECRET
@@ -454,3 +456,26 @@ async def test_of_many_unconfirmed_messages_the_latest_twenty_are_shown(make):
 
     assert [message["id"] for message in shown] == [f"1-{number}" for number in range(11, 31)]
     assert {len(message["text"]) for message in shown} == {2000}
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+async def test_a_prompt_that_comes_too_late_for_the_last_poll_is_shown_as_unconfirmed(make, end):
+    """It was accepted while the agent worked, and the session ended before the worker asked."""
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await report(worker, session_id, "running")
+    answer = await prompt(make, session_id)
+
+    await report(worker, session_id, end)
+
+    (message,) = await unconfirmed(make, session_id)
+    assert answer.json()["delivered"] is True
+    assert (message["type"], message["text"]) == ("directive", "Cover the retry branch")
+
+
+async def test_a_stop_that_nobody_confirmed_is_no_message_for_people(make):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await make.org.post(f"/api/public/sessions/{await public_id(make, session_id)}/stop")
+
+    assert await unconfirmed(make, session_id) is None

@@ -285,7 +285,7 @@ async def test_the_event_is_committed_and_audited_before_the_answer(anonymous, o
 
     row = await stored(answer)
     audit = await owner.execute(
-        "select * from audit_pending where entity_id=%s", [answer.json()["eventId"]]
+        "select * from happened where entity_id=%s", [answer.json()["eventId"]]
     )
     recorded = await audit.fetchone()
     assert answer.json() == {"ok": True, "eventId": row.id, "correlationId": row.correlation_id}
@@ -293,7 +293,7 @@ async def test_the_event_is_committed_and_audited_before_the_answer(anonymous, o
     assert (row.status, row.attempts, row.org_id, row.verified_by) == ("received", 0, None, "")
     assert row.event_name == "AgentSessionEvent.created"
     assert row.delivery_id == request["headers"]["Linear-Delivery"]
-    assert (recorded.event_type, recorded.org_id) == ("webhook.ingest", None)
+    assert (recorded.event_type, recorded.org_id) == ("webhook.ingest", "system")
     assert recorded.payload == {"provider": "linear", "correlationId": row.correlation_id}
 
 

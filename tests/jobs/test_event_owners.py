@@ -153,9 +153,8 @@ async def test_what_the_connection_opened_counts_no_longer(make, send, name, app
     assert (await send(name)).status == "parked"
 
 
-async def test_a_token_that_github_gives_proves_the_repository(
-    make, send, github, app_key, owner, monkeypatch
-):
+async def test_a_token_that_github_gives_proves_the_repository(make, send, github, app_key):
+    github.repositories = (make.slug,)
     await make.connection(
         "github",
         appId="4711",
@@ -163,15 +162,14 @@ async def test_a_token_that_github_gives_proves_the_repository(
         privateKey=app_key.as_pem(private=True).decode(),
     )
     await make.settings_of_project(
-        repositories=[{"cloneUrl": f"https://{github.host}/acme/billing"}]
+        repositories=[{"cloneUrl": f"https://{github.host}/acme/{make.slug}"}]
     )
     worker = await make.worker()
 
     await make.claimed(worker)
-    event = await send("acme/billing")
+    event = await send(f"acme/{make.slug}")
 
     assert (event.status, event.org_id) == ("done", make.org_id)
-    await owner.execute("delete from opened_repositories where org_id = %s", [make.org_id])
 
 
 async def test_several_projects_in_one_repository_are_never_guessed_between(make, send, name):

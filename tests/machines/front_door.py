@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 SHARE: Final = float(os.environ.get("PROVE_SHARE", "1"))
 SIZES: Final = [
-    pytest.param((20, 30), id="short"),
+    pytest.param((12, 30), id="short"),
     pytest.param((max(5, int(250 * SHARE)), 60), id="long", marks=pytest.mark.prove),
 ]
 """How many runs of a machine, and of how many steps."""

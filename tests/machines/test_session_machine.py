@@ -136,8 +136,8 @@ class SessionMachine(Machine):
 
     def teardown(self):
         rows = self.rows(
-            "select event_type from audit_pending where org_id = %(org)s and entity_id = %(id)s"
-            " order by id",
+            "select event_type from happened where org_id = %(org)s and entity_id = %(id)s"
+            " order by place",
             id=self.id,
         )
         assert [row.event_type for row in rows] == self.happened

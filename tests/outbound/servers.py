@@ -4,9 +4,11 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -107,6 +109,7 @@ class FakeLinear(Server):
         self.tried = []
         self.trouble = []
         self.known = set()
+        self.issues = {}
         self.seconds = 0.0
         self.at_once = 0
         self.most_at_once_of_one = 0
@@ -129,6 +132,11 @@ class FakeLinear(Server):
 
     def _do(self, query, variables, entity_id):
         kind = SHORT.get(query)
+        if "identifier" in query:
+            found = self.issues.get(entity_id)
+            if found is None:
+                return graphql_error("Entity not found: Issue")
+            return graphql({"done": found})
         if kind is None:
             return graphql({"done": {"team": {"id": "team-1"}}})
         if kind not in {"external_urls", "issue_update"}:
@@ -148,7 +156,8 @@ class FakeLinear(Server):
 
 
 class FakeGitHub(Server):
-    """GitHub's REST API as far as the server uses it: tokens of one installation, account `acme`.
+    """GitHub's REST API as far as the server uses it: tokens of one installation, account `acme`,
+    and the attempts at delivering the app's webhook, told `page` at once.
 
     `trouble` are answers to give first, one a request; None lets one through. `minted` are the
     bare names that each token was asked for. While `door` is not set, no answer goes out.
@@ -165,16 +174,20 @@ class FakeGitHub(Server):
         self.door.set()
         self.trouble = []
         self.minted = []
+        self.attempts = []
+        self.page = 2
 
     async def _answer(self, asked):
         await asyncio.sleep(self.seconds)
         await self.door.wait()
         if self.trouble and (trouble := self.trouble.pop(0)) is not None:
             return trouble
-        if asked.path != "/app/installations/99/access_tokens":
-            return github(404, {"message": "Not Found"})
         if not self._knows(asked.headers["authorization"].removeprefix("Bearer ")):
             return github(401, {"message": "A JSON web token could not be decoded"})
+        if asked.path.startswith("/app/hook/deliveries"):
+            return self._deliveries(asked.path)
+        if asked.path != "/app/installations/99/access_tokens":
+            return github(404, {"message": "Not Found"})
         names = json.loads(asked.body)["repositories"]
         if unknown := set(names) - set(self.repositories):
             return github(422, {"message": f"There is no repository {min(unknown)}"})
@@ -188,6 +201,38 @@ class FakeGitHub(Server):
                 "repositories": [{"full_name": f"acme/{name}"} for name in names],
             },
         )
+
+    def attempt(self, event, payload, *, status=502, path="/api/webhooks/ingest/github", **more):
+        """Note that an event was sent, and what it was answered; its guid."""
+        attempt = {
+            "id": len(self.attempts) + 1,
+            "guid": str(uuid.uuid4()),
+            "delivered_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "redelivery": False,
+            "status": "OK" if status < 300 else "Invalid HTTP Response",
+            "status_code": status,
+            "event": event,
+            "installation_id": 99,
+            **more,
+        }
+        url = f"https://rensei.example{path}"
+        self.attempts.append((attempt, {"url": url, "request": {"payload": payload}}))
+        return attempt["guid"]
+
+    def _deliveries(self, path):
+        place, _, query = path.partition("?")
+        number = place.removeprefix("/app/hook/deliveries").removeprefix("/")
+        if number:
+            attempt, sent = self.attempts[int(number) - 1]
+            return github(200, {**attempt, **sent})
+        asked = parse_qs(query)
+        begin = int(asked.get("cursor", ["v1_0"])[0].removeprefix("v1_"))
+        newest = [attempt for attempt, _ in reversed(self.attempts)]
+        more = {}
+        if begin + self.page < len(newest):
+            following = f"{self.url}{place}?per_page=100&cursor=v1_{begin + self.page}"
+            more = {"Link": f'<{following}>; rel="next"'}
+        return github(200, newest[begin : begin + self.page], **more)
 
     def _knows(self, token):
         """As GitHub does: the app's key, a life of ten minutes at the most, and not of later."""

@@ -39,6 +39,7 @@ class Call:
         self.headers: dict[str, str] = {}
         self.body: str | None = None
         self.url = ""
+        self.output = ""
         words = iter(given)
         for word in words:
             match word:
@@ -49,6 +50,8 @@ class Call:
                     self.headers[name] = value
                 case "-d":
                     self.body = next(words)
+                case "--output":
+                    self.output = next(words)
                 case _:
                     self.url = word
 

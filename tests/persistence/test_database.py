@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import exc, insert, select, text
 
-from domain.errors import Unavailable
+from domain.errors import Conflict, Unavailable
 from persistence import database
 from persistence.tables import organizations
 
@@ -197,3 +197,45 @@ async def test_after_a_long_outage_every_door_opens_again_at_once(stores):
                     await asyncio.sleep(0.1)
             await use_statement()
         await cut_off.close()
+
+
+# --- two that wait for each other ---
+
+BOTH = "select pg_advisory_xact_lock(%(first)s) as one, pg_advisory_xact_lock(%(then)s) as two"
+
+
+async def collide(stores, begin):
+    """Somebody holds the second lock and wants the first, once `begin`'s task has it. Whoever has
+    waited longest looks for the ring first, and is given up."""
+    async with await psycopg.AsyncConnection.connect(stores.owner_url) as other:
+        await other.execute("select pg_advisory_xact_lock(992)")
+        ours = asyncio.create_task(begin())
+        async with asyncio.timeout(5):
+            while True:
+                found = await other.execute(
+                    "select count(*) from pg_locks where locktype = 'advisory' and objid = 992"
+                    " and not granted"
+                )
+                if (await found.fetchone())[0]:
+                    break
+                await asyncio.sleep(0.01)
+        await other.execute("select pg_advisory_xact_lock(991)")
+    return await asyncio.gather(ours, return_exceptions=True)
+
+
+async def test_a_transaction_given_up_for_another_is_a_conflict(stores):
+    async def begin():
+        async with database.transaction() as db:
+            await db.execute(text("select pg_advisory_xact_lock(991)"))
+            await db.execute(text("select pg_advisory_xact_lock(992)"))
+
+    (outcome,) = await collide(stores, begin)
+
+    assert isinstance(outcome, Conflict)
+    assert "try again" in outcome.text
+
+
+async def test_a_statement_given_up_for_another_transaction_is_run_once_more(stores):
+    (outcome,) = await collide(stores, lambda: database.hot(BOTH, {"first": 991, "then": 992}))
+
+    assert len(outcome) == 1

@@ -11,6 +11,7 @@ import pytest
 from bench.tenants import Tenant
 from demo.crew import Crew
 from demo.ledger import ACCEPTED, COMPLETED, DELIVERED, REFUSED, Line
+from tests.factories import HAPPENED
 
 pytestmark = pytest.mark.prove
 
@@ -135,7 +136,8 @@ async def happened(owner, tenant):
     rows = await owner.execute(
         "select event_type, entity_id, coalesce(payload ->> 'workerId', actor_id) as worker,"
         " (payload ->> 'leaseEpoch')::integer as epoch, extract(epoch from occurred_at) as at"
-        " from audit_pending where org_id = %s and entity_type = 'session' order by id",
+        f" from ({HAPPENED}) as happened where org_id = %s and entity_type = 'session'"
+        " order by place",
         (tenant.org_id,),
     )
     return [

@@ -1,9 +1,13 @@
 """URLs, as each child gets them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import psycopg
 
 from settings import Settings
-from supervisor.environment import external_urls, in_role
+from supervisor.credentials import Credentials
+from supervisor.environment import CHECKPOINTS, Environments, Urls, external_urls, in_role
 
 
 def test_the_owners_url_puts_on_a_role_and_keeps_its_other_options() -> None:
@@ -34,3 +38,19 @@ def test_logins_of_their_own_are_handed_on_as_they_are() -> None:
     assert urls.web == "postgresql://web@db/rensei"
     assert urls.jobs == "postgresql://owner@db/rensei?options=-c%20role%3Drensei_jobs"
     assert urls.redis == "redis://cache"
+
+
+def test_checkpoints_go_into_the_state_folder_from_the_first_start() -> None:
+    urls = Urls("owner", "web", "jobs", "redis")
+    settings = Settings(home=Path("/srv/rensei"))
+
+    made = Environments(settings, Credentials({}), urls, embedded=True)
+    elsewhere = Environments(
+        replace(settings, audit_checkpoint_file=Path("/mnt/kept")),
+        Credentials({}),
+        urls,
+        embedded=False,
+    )
+
+    assert made.of_jobs()[CHECKPOINTS] == "/srv/rensei/audit/checkpoints"
+    assert elsewhere.of_jobs()[CHECKPOINTS] == "/mnt/kept"

@@ -19,13 +19,14 @@ from auth import keyring, tokens
 from auth.credentials import unseal
 from auth.sealing import MasterKey, WrongMasterKey
 from auth.webhook_signatures import secret_context
-from persistence import database, migrations
+from persistence import audit, database, migrations
 from persistence.ephemeral import store
 from persistence.tables import metadata
 from services import credential_watch, session_watch, work_bell
 from settings import PROJECT, Secret
 from supervisor.postgres import OWNER, SUPERUSER
 from supervisor.rewrap import SEALED, rewrap
+from tests import chains
 from tests.client import Client
 from tests.conftest import SYSTEM_KEY, serving
 from tests.factories import Maker, signed
@@ -39,6 +40,12 @@ NOT_SEALED = {
     ("file_reservations", "file_key"),  # a hash
     ("tracker_comments", "digest"),  # another
     ("credentials", "sealed"),  # under its data key, which is rewrapped
+    ("audit_chains", "frontier"),  # hashes
+    ("audit_checkpoints", "time_stamp"),  # an authority's, of what is public
+    ("audit_events", "signature"),
+    ("audit_keys", "public_key"),
+    ("audit_nodes", "hash"),
+    ("audit_subjects", "digest"),  # keyed
 }
 """Columns of bytes, beside hashes, that are not sealed under the master key."""
 
@@ -68,7 +75,14 @@ async def stage(stores, given, tmp_path_factory):
         db.execute(f"create database rewrapping owner {OWNER}")
     owner_url = there(stores.owner_url)
     await asyncio.to_thread(migrations.upgrade, owner_url)
-    yield Stage(owner_url, replace(given, web_database_url=there(given.web_database_url)))
+    yield Stage(
+        owner_url,
+        replace(
+            given,
+            web_database_url=there(given.web_database_url),
+            jobs_database_url=there(given.jobs_database_url),
+        ),
+    )
     with psycopg.connect(stores.postgres.url(SUPERUSER), autocommit=True) as db:
         db.execute("drop database rewrapping with (force)")
 
@@ -159,6 +173,32 @@ async def test_a_change_of_the_master_key_loses_nothing(stage, untouched, capsys
             MasterKey(NEW).open(bytes(getattr(row, column.name)), context(row))
             with pytest.raises(WrongMasterKey):
                 MasterKey(old).open(bytes(getattr(row, column.name)), context(row))
+
+
+async def test_the_audit_log_goes_on_under_the_new_key_alone(stage, untouched):
+    """Its signing keys, and those of whom it speaks."""
+    old = stage.given.master_key
+    async with served(stage.settings(old)) as application, stage.maker(application) as made:
+        async with database.transaction() as db:
+            await audit.append(db, made.org_id, None, "test", None, {"email": "ada@acme.example"})
+        await chains.seal_all()
+
+    lost = await asyncio.to_thread(rewrap, stage.owner_url, stage.settings(NEW, old))
+    async with served(stage.settings(NEW)), database.transaction() as db:
+        await audit.append(db, made.org_id, None, "test", None, {"email": "ada@acme.example"})
+    async with served(stage.settings(NEW)) as application:
+        await chains.seal_all()
+        async with Client(application, made.org_key) as org:
+            *events, _ = (await org.get("/api/audit")).json()["events"]
+
+    latest, before = (each for each in events if each["eventType"] == "test")
+    assert lost == 0
+    assert latest["signingKeyId"] == before["signingKeyId"]
+    assert latest["payload"]["email"]["$subject"] == before["payload"]["email"]["$subject"]
+    assert before["readablePayload"] == {"email": "ada@acme.example"}
+    for column, context in SEALED:
+        for row in stage.rows(column.table.name):
+            MasterKey(NEW).open(bytes(getattr(row, column.name)), context(row))
 
 
 async def test_what_no_key_opens_is_named_and_stays_as_it_is(stage, untouched, capsys):
