@@ -3,7 +3,10 @@
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -15,7 +18,7 @@ import settings
 from auth import audit_keys as making
 from auth import keyring
 from auth.audit_keys import SubjectKey
-from auth.sealing import MasterKey
+from auth.sealing import MasterKey, WrongMasterKey
 from domain import merkle, personal_members
 from domain.audit_entries import GENESIS, Entry, canonical, in_order, seal, storable
 from domain.checkpoints import Checkpoint, origin, sign
@@ -32,6 +35,11 @@ LONGEST_NUMBER: Final = 400
 HASH_BYTES: Final = 32
 SHOWN_CHARACTERS: Final = 1_000
 
+AGAIN_SECONDS: Final = 60.0
+"""How long a chain is left alone whose secrets no master key here opens."""
+
+_log = logging.getLogger(__name__)
+
 
 async def seal_audit() -> int:
     """Seal all that waits, batch by batch; returns how many rows.
@@ -42,21 +50,43 @@ async def seal_audit() -> int:
     pending, due = await audit_chains.work()
     count, last, signed = 0, MOST if pending else 0, False
     while last == MOST:
-        last, covered = await _batch()
+        try:
+            last, covered = await _batch(_set_aside())
+        except _Closed as closed:
+            _log.error("%s; its events wait, the other chains go on", closed)
+            _closed_until[closed.workspace_id] = time.monotonic() + AGAIN_SECONDS
+            continue
         count += last
         signed = signed or covered
-    if due and not pending:
+    if due and not count:
         signed = await _cover_the_rest()
     if signed:
         await file_checkpoints()
     return count
 
 
-async def _batch() -> tuple[int, bool]:
+class _Closed(Exception):
+    """A secret of this chain is under no master key that is here."""
+
+    def __init__(self, workspace_id: str, error: Exception) -> None:
+        self.workspace_id = workspace_id
+        super().__init__(f"chain {workspace_id}: {error}")
+
+
+_closed_until: dict[str, float] = {}
+
+
+def _set_aside() -> list[str]:
+    """The chains that could not be opened a moment ago."""
+    now = time.monotonic()
+    return [workspace_id for workspace_id, until in _closed_until.items() if until > now]
+
+
+async def _batch(set_aside: list[str]) -> tuple[int, bool]:
     """Seal some rows; returns how many, and whether a checkpoint was signed."""
     master = keyring.current().master
     async with database.hot_transaction() as db:
-        rows = await audit_chains.take(db, MOST)
+        rows = await audit_chains.take(db, MOST, set_aside)
         if not rows:
             return 0, False
         chains = await _chains(db, master, {row.workspace_id for row in rows})
@@ -78,15 +108,12 @@ async def _cover_the_rest() -> bool:
     async with database.hot_transaction() as db:
         if not await audit_chains.hold(db):
             return False
-        covers = [
-            _cover(
-                each.workspace_id,
-                each.size,
-                each.frontier,
-                making.open_signing_key(master, each.kid, each.secret_encrypted),
-            )
-            for each in await audit_chains.uncovered(db, MOST)
-        ]
+        covers = []
+        for each in await audit_chains.uncovered(db, MOST):
+            # One that is closed is told of where its events are sealed.
+            with suppress(WrongMasterKey):
+                key = making.open_signing_key(master, each.kid, each.secret_encrypted)
+                covers.append(_cover(each.workspace_id, each.size, each.frontier, key))
         await _store(db, covers)
     return bool(covers)
 
@@ -161,17 +188,27 @@ async def _chains(db: Connection, master: MasterKey, workspaces: set[str]) -> di
         heads = await audit_chains.heads(db, workspaces)
     found = {}
     for workspace_id, head in heads.items():
-        digest_key = master.open(head.subject_key, making.digest_context(workspace_id))
-        if head.kid is None:
-            made = making.new_signing_key(master)
-            await audit_keys.create_hot(
-                db, workspace_id, made.kid, made.public, made.secret_encrypted
-            )
-            found[workspace_id] = _Chain(head, made.kid, made.private, digest_key)
-        else:
-            key = making.open_signing_key(master, head.kid, head.secret_encrypted)
-            found[workspace_id] = _Chain(head, head.kid, key, digest_key)
+        with _opening(workspace_id):
+            digest_key = master.open(head.subject_key, making.digest_context(workspace_id))
+            if head.kid is None:
+                made = making.new_signing_key(master)
+                await audit_keys.create_hot(
+                    db, workspace_id, made.kid, made.public, made.secret_encrypted
+                )
+                found[workspace_id] = _Chain(head, made.kid, made.private, digest_key)
+            else:
+                key = making.open_signing_key(master, head.kid, head.secret_encrypted)
+                found[workspace_id] = _Chain(head, head.kid, key, digest_key)
     return found
+
+
+@contextmanager
+def _opening(workspace_id: str) -> Iterator[None]:
+    """Say whose secret it was that could not be opened."""
+    try:
+        yield
+    except WrongMasterKey as error:
+        raise _Closed(workspace_id, error) from error
 
 
 async def _with_subjects(
@@ -186,10 +223,10 @@ async def _with_subjects(
     if not places:
         return _Batch(chains, events, {})
     known = await audit_subjects.find(db, places)
-    keys = {
-        place: SubjectKey.open(master, place[0], row.id, row.key_encrypted)
-        for place, row in known.items()
-    }
+    keys = {}
+    for place, row in known.items():
+        with _opening(place[0]):
+            keys[place] = SubjectKey.open(master, place[0], row.id, row.key_encrypted)
     added = {}
     for place in sorted(places - keys.keys()):
         keys[place], sealed = SubjectKey.new(master, place[0])

@@ -36,7 +36,9 @@ _LOCK: Final = "select pg_try_advisory_xact_lock(%(lock)s) as held"
 # began is passed over.
 _TAKE: Final = f"""
 delete from audit_pending where id in (
-  select id from audit_pending where ({_LOCK}) order by id limit %(most)s
+  select id from audit_pending
+  where ({_LOCK}) and coalesce(org_id, 'system') <> all(%(aside)s::text[])
+  order by id limit %(most)s
 )
 returning id, coalesce(org_id, 'system') as workspace_id, event_type, actor_id, actor_type,
   entity_type, entity_id, payload::text as payload, occurred_at
@@ -176,12 +178,14 @@ async def hold(db: Connection) -> bool:
     return bool(row and row.held)
 
 
-async def take(db: Connection, most: int) -> list[Any]:
-    """The oldest pending events, removed; none while another process seals.
+async def take(db: Connection, most: int, aside: Collection[str] = ()) -> list[Any]:
+    """The oldest pending events but for chains set `aside`, removed; none while another seals.
 
     Whoever rolls back has taken nothing.
     """
-    rows = await (await db.execute(_TAKE, {"lock": LOCK, "most": most})).fetchall()
+    rows = await (
+        await db.execute(_TAKE, {"lock": LOCK, "most": most, "aside": list(aside)})
+    ).fetchall()
     return sorted(rows, key=lambda row: int(row.id))
 
 

@@ -146,6 +146,8 @@ class Server:
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "ignore", "-m", "supervisor"),
             cwd=ROOT,
+            # New web processes must read the code anew (`supervisor/gunicorn_conf.py`).
+            env={**os.environ, "RENSEI_LOADS_ONCE": "no"},
             # Ctrl-C reaches only this process, which passes it on.
             start_new_session=True,
             # Safe here: it calls nothing but prctl and getppid, and takes no lock.

@@ -1,6 +1,8 @@
 """gunicorn's settings; it reads this file itself, in the web's environment."""
 
+import importlib
 import os
+from typing import Any
 
 from settings import Settings
 
@@ -27,3 +29,16 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 loglevel = "warning"
 accesslog = None
+
+
+def on_starting(_: Any) -> None:
+    """Load the code once, so that every process, also one that takes a dead one's place, has it.
+
+    Only modules: nothing is opened or begun before the fork. `make dev` sets the variable, since
+    the processes that it asks for must read what has changed.
+    """
+    if os.environ.get("RENSEI_LOADS_ONCE") == "no":
+        return
+    for name in ("app", "services.mcp_protocol"):
+        importlib.import_module(name)
+    importlib.import_module("app").find_handlers()

@@ -356,3 +356,37 @@ async def test_no_private_key_is_stored_in_the_open(make, owner, happens, seal):
     private = keyring.current().master.open(row.secret_encrypted, f"audit key {row.kid}")
     assert len(private) == 32
     assert private not in row.secret_encrypted
+
+
+@pytest.mark.parametrize("what", ["digest key", "signing key"])
+async def test_a_chain_that_cannot_be_opened_waits_and_the_others_go_on(
+    what, make, owner, happens, seal, monkeypatch
+):
+    monkeypatch.setattr(job, "_closed_until", {})
+    other = await make.organization()
+    await happens({"n": 0})
+    await seal()
+    table, column, key = {
+        "digest key": ("audit_chains", "subject_key", "workspace_id = %s"),
+        "signing key": (
+            "audit_key_secrets",
+            "secret_encrypted",
+            "kid in (select kid from audit_keys where workspace_id = %s)",
+        ),
+    }[what]
+    (was,) = await chains.fetch(
+        owner, f"select {column} as value from {table} where {key}", make.org_id
+    )
+    change = f"update {table} set {column} = %s where {key}"
+    await owner.execute(change, (bytes(60), make.org_id))
+
+    await happens({"n": 1})
+    await happens({"n": 1}, org_id=other)
+    await seal()
+    meanwhile = [payloads(await chains.whole(owner, each)) for each in (make.org_id, other)]
+    await owner.execute(change, (was.value, make.org_id))
+    job._closed_until.clear()
+    await seal()
+
+    assert meanwhile == [[{"n": 0}], [{"n": 1}]]
+    assert payloads(await chains.whole(owner, make.org_id)) == [{"n": 0}, {"n": 1}]
