@@ -25,6 +25,11 @@ SYSTEM_KEY = "rsk_system_" + "5" * 64
 LINEAR_SECRET = "lin_wh_secret_of_the_tests"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test comes first, so that nobody waits for it alone at the end."""
+    items.sort(key=lambda item: "test_schemathesis" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     """PostgreSQL and Valkey of this run, migrated."""

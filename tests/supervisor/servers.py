@@ -55,6 +55,8 @@ class Server:
         }
         given = {
             "RENSEI_HOME": str(self.home),
+            # A stand-in needs nothing of the code that the web processes share.
+            "RENSEI_LOADS_ONCE": "no",
             "RENSEI_PORT": str(self.port),
             "RENSEI_WORKERS": "1",
             "JOURNAL": str(self.journal),
