@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import IO, Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn, cast
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -926,7 +926,7 @@ def _plain(stream: "io.BufferedReader[Any]") -> IO[bytes]:
     """The lines themselves, whether something on the way has unpacked them already or not."""
     if stream.peek(2)[:2] != b"\x1f\x8b":
         return stream
-    return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
 
 
 def verify(asked: argparse.Namespace, report: Report) -> None:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -119,6 +120,7 @@ def unaudited(server: Server) -> Any:
     """The web without the log, on the same stores; gives its port and process id."""
     port = free_port()
     with (
+        # The same command as the server's own web, and nothing of it comes from outside.
         subprocess.Popen(  # noqa: S603
             [*SERVER.web[:-1], "bench.unaudited:create_app()"],
             cwd=PROJECT,
@@ -132,7 +134,7 @@ def unaudited(server: Server) -> Any:
                 httpx.get(f"http://127.0.0.1:{port}/api/health")
                 break
             except httpx.TransportError:
-                time.sleep(0.1)
+                time.sleep(0.1)  # nothing else goes on in this loop before the web is there
         try:
             yield port, process.pid
         finally:
@@ -212,7 +214,7 @@ async def long_log(scene: Scene, tenant: Tenant, count: int) -> None:
             ("consistency proof", f"/api/audit/consistency?from={middle - 1}"),
             (f"export of {EXPORTED:,}", f"/api/audit/export?to={EXPORTED}"),
         ):
-            await timed(name, lambda path=path: client.get(path))  # type: ignore[misc]
+            await timed(name, partial(client.get, path))
         start = time.monotonic()
         said = (await client.post("/api/audit/verify", json={})).json()
         say(

@@ -11,6 +11,7 @@ import orjson
 
 import settings
 from domain.errors import Unavailable
+from jobs.lanes import total
 from outbound.a2a_peer import (
     ENDED,
     Outcome,
@@ -58,11 +59,7 @@ async def send_dispatches() -> int:
     async with http_for_peers(settings.current().allowed_private_hosts) as http:
         busy = Counter[str]()
         lanes = [_lane(http, busy, first), *(_lane(http, busy, None) for _ in range(AT_ONCE - 1))]
-        counts = await asyncio.gather(*lanes, return_exceptions=True)
-    for count in counts:
-        if isinstance(count, BaseException):
-            raise count
-    return sum(count for count in counts if isinstance(count, int))
+        return await total(lanes)
 
 
 async def _lane(http: HttpClient, busy: Counter[str], row: Any) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 import settings
 from domain.errors import Unavailable
 from domain.tracker_messages import agent_session_of
+from jobs.lanes import total
 from outbound.guarded_client import GuardedClient
 from outbound.linear import Linear, Rejected, TryAgain
 from persistence import database, outbox
@@ -39,11 +40,7 @@ async def send_outbox() -> int:
         return 0
     async with GuardedClient(settings.current().allowed_private_hosts) as client:
         lanes = [_lane(client, first), *(_lane(client, None) for _ in range(AT_ONCE - 1))]
-        counts = await asyncio.gather(*lanes, return_exceptions=True)
-    for count in counts:
-        if isinstance(count, BaseException):
-            raise count
-    return sum(count for count in counts if isinstance(count, int))
+        return await total(lanes)
 
 
 async def _lane(client: GuardedClient, row: Row[Any] | None) -> int:

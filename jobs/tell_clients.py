@@ -11,6 +11,7 @@ import settings
 from domain.a2a_cards import OLD
 from domain.a2a_tasks import ENDED
 from domain.errors import Unavailable
+from jobs.lanes import total
 from outbound.guarded_client import TRANSIENT, Failed, GuardedClient, Refused
 from persistence import a2a_push, a2a_tasks, database
 from persistence.a2a_dispatches import later
@@ -41,11 +42,7 @@ async def tell_clients() -> int:
         return 0
     async with GuardedClient(settings.current().allowed_private_hosts, most_redirects=0) as client:
         lanes = [_lane(client, first), *(_lane(client, None) for _ in range(AT_ONCE - 1))]
-        counts = await asyncio.gather(*lanes, return_exceptions=True)
-    for count in counts:
-        if isinstance(count, BaseException):
-            raise count
-    return sum(count for count in counts if isinstance(count, int))
+        return await total(lanes)
 
 
 async def _lane(client: GuardedClient, row: Any) -> int:

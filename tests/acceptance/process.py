@@ -41,6 +41,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # Safe here: it calls nothing but prctl and getppid, and takes no lock.
             preexec_fn=tie_to_this_process(signal.SIGKILL),  # noqa: PLW1509
         )
         assert self._process.stdin is not None
