@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -W ignore::DeprecationWarning
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m scripts.run_tests
 BASE_URL ?= http://127.0.0.1:8080
 CASES ?= 5000
 SHARE ?= 1
@@ -56,6 +56,11 @@ prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 r
 browser: $(VENV)/.dev ## The pages in headless Chromium
 	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
 	$(PYTEST) -m browser
+
+node/node_modules/.made: node/package-lock.json $(VENV)/.dev
+	@echo "Installing the judges from npm (once, about a minute) ..."
+	@cd node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 tests/conformance/node_modules/.made: tests/conformance/package-lock.json $(VENV)/.dev
 	@echo "Installing the conformance suite (once, some seconds) ..."

@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import termios
+import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,9 +35,9 @@ LINE_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 8.0
 HIRE_AFTER_SECONDS: Final = 3.0
 BURST: Final = 20
-QUIET_LOOKS: Final = 4
-"""How often in a row nothing may be left before the end is believed: an event becomes a session
-a moment after its answer."""
+GIVE_UP_SECONDS: Final = 20.0
+"""How long nothing may be queued, at work or newly completed before the rest is given up. An event
+becomes a session a moment after its answer, on a busy machine some seconds."""
 
 
 class Demo:
@@ -86,13 +87,15 @@ class Demo:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def until_ended(self, count: int) -> None:
-        """Wait until so many events are sent and nothing of them is in the queue or at work."""
-        quiet = 0
-        while quiet < QUIET_LOOKS:
+        """Wait until so many sessions are completed, or nothing moves any more."""
+        completed, moved = 0, time.monotonic()
+        while completed < count and time.monotonic() < moved + GIVE_UP_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
             stats = self._picture.stats
             idle = stats.get("queueDepth") == 0 and stats.get("agentsWorking") == 0
-            quiet = quiet + 1 if idle and self._picture.sent == count else 0
+            if not idle or self._picture.sent < count or self._picture.completed > completed:
+                moved = time.monotonic()
+            completed = self._picture.completed
         self.quit.set()
 
     async def kill_every(self, seconds: float) -> None:

@@ -39,12 +39,12 @@ def demo(server, *arguments, **more):
 def test_every_session_is_completed_though_workers_are_killed(server):
     running = demo(
         server,
-        *("--workers", "3", "--sessions", "12", "--every", "0.05", "--step", "0.1"),
-        *("--kill-every", "4"),
+        *("--workers", "3", "--sessions", "12", "--every", "0.05", "--step", "0.3"),
+        *("--kill-every", "1"),
         stdout=subprocess.PIPE,
         text=True,
     )
-    output, _ = running.communicate(timeout=60)
+    output, _ = running.communicate(timeout=120)
 
     assert running.returncode == 0, output
     assert output.endswith("12 of 12 sessions are completed.\n")
