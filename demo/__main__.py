@@ -98,9 +98,10 @@ class Demo:
             completed = self._picture.completed
         self.quit.set()
 
-    async def kill_every(self, seconds: float) -> None:
-        """Kill one worker after the other."""
-        while True:
+    async def kill_every(self, seconds: float, kills: int | None) -> None:
+        """Kill one worker after the other, so many or without end."""
+        crew = self._picture.crew
+        while kills is None or crew.kills["killed"] < kills:
             await asyncio.sleep(seconds)
             self.kill()
 
@@ -202,7 +203,7 @@ async def run(given: argparse.Namespace, secrets: dict[str, str], folder: Path) 
     if given.sessions is not None:
         tasks.append(asyncio.create_task(demo.until_ended(given.sessions)))
     if given.kill_every:
-        tasks.append(asyncio.create_task(demo.kill_every(given.kill_every)))
+        tasks.append(asyncio.create_task(demo.kill_every(given.kill_every, given.kills)))
     showing = asyncio.create_task(
         show(picture, demo, terminal=sys.stdin.isatty() and sys.stdout.isatty())
     )
@@ -235,6 +236,7 @@ def main() -> int:
     parser.add_argument("--step", type=float, default=1.5, help="seconds between two reports")
     parser.add_argument("--sessions", type=int, help="send so many, and end when all are completed")
     parser.add_argument("--kill-every", type=float, help="kill -9 a worker every so many seconds")
+    parser.add_argument("--kills", type=int, help="stop killing after so many")
     given = parser.parse_args()
     home = Path(os.environ.get("RENSEI_HOME") or PROJECT / ".rensei")
     file = SecretFile(StateFolder(home), FILE)

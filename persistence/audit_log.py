@@ -81,7 +81,10 @@ async def newest(
 async def between(
     db: AsyncConnection, workspace_id: str, first: int, last: int, limit: int
 ) -> list[Row[Any]]:
-    """Rows from one number to another, oldest first, up to `limit` of them."""
+    """Rows from one number to another, oldest first, up to `limit` of them.
+
+    In a log that somebody has changed a number may stand twice; the order is one all the same.
+    """
     rows = await db.execute(
         select(audit_events)
         .where(
@@ -89,7 +92,7 @@ async def between(
             audit_events.c.sequence_number >= first,
             audit_events.c.sequence_number <= last,
         )
-        .order_by(audit_events.c.sequence_number)
+        .order_by(audit_events.c.sequence_number, audit_events.c.occurred_at)
         .limit(limit)
     )
     return list(rows)

@@ -40,7 +40,7 @@ def test_every_session_is_completed_though_workers_are_killed(server):
     running = demo(
         server,
         *("--workers", "3", "--sessions", "12", "--every", "0.05", "--step", "0.3"),
-        *("--kill-every", "1"),
+        *("--kill-every", "1", "--kills", "2"),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -48,7 +48,7 @@ def test_every_session_is_completed_though_workers_are_killed(server):
 
     assert running.returncode == 0, output
     assert output.endswith("12 of 12 sessions are completed.\n")
-    assert not output.rstrip().splitlines()[-2].endswith("killed 0  paused 0")
+    assert output.rstrip().splitlines()[-2].endswith("killed 2  paused 0")
 
 
 def test_a_person_at_the_terminal_sees_the_fleet_and_kills_a_worker(server):

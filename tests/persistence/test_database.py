@@ -210,7 +210,7 @@ async def collide(stores, begin):
     async with await psycopg.AsyncConnection.connect(stores.owner_url) as other:
         await other.execute("select pg_advisory_xact_lock(992)")
         ours = asyncio.create_task(begin())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 found = await other.execute(
                     "select count(*) from pg_locks where locktype = 'advisory' and objid = 992"
