@@ -47,6 +47,9 @@ REFUSALS_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
+_prepared: list[tuple[contract.Contract, ASGIApp]] = []
+"""What `prepare` has built and nobody serves yet: one at most, and each process has its copy."""
+
 
 def create_app(given: settings.Settings | None = None) -> ASGIApp:
     """Build the server of one process. Raises `ContractError` or `SettingsError`, and then nothing
@@ -59,8 +62,24 @@ def create_app(given: settings.Settings | None = None) -> ASGIApp:
         raise settings.SettingsError(
             "RENSEI_WEB_DATABASE_URL is missing. `make run` finds or makes one by itself."
         )
+    loaded, api = _prepared.pop() if _prepared else _build()
+    site: Any = create_pages(loaded.spec, RULES, now.own_address)
+    pages: Any = WSGIMiddleware(site, workers=PAGE_THREADS)
+    return _side_by_side(api, pages)
+
+
+def prepare() -> None:
+    """Build, before the processes of a server part, what is the same in all of them.
+
+    It is the contract put into layers: no connection, no thread, no setting. A process that takes
+    a dead one's place then serves at once.
+    """
+    _prepared.append(_build())
+
+
+def _build() -> tuple[contract.Contract, ASGIApp]:
     loaded = contract.load(CONTRACT)
-    api = contract.build_app(
+    return loaded, contract.build_app(
         loaded,
         handlers=find_handlers(),
         authenticate=schemes.authenticate,
@@ -69,9 +88,6 @@ def create_app(given: settings.Settings | None = None) -> ASGIApp:
         refuse=_refuse_and_count,
         lifespan=_lifespan,
     )
-    site: Any = create_pages(loaded.spec, RULES, now.own_address)
-    pages: Any = WSGIMiddleware(site, workers=PAGE_THREADS)
-    return _side_by_side(api, pages)
 
 
 def find_handlers() -> dict[str, Callable[..., Any]]:

@@ -5,8 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
+from contract import structure
 from contract.dispatch import Dispatch, HandlerResolver
-from contract.framework import ConnexionMiddleware
+from contract.errors import ContractError
+from contract.framework import API, CheckedSpecification, ConnexionMiddleware
 from contract.handlers import Handler
 from contract.loading import Contract
 from contract.plans import make_plans
@@ -41,6 +43,8 @@ def build_app(
     operation has no `x-max-body-bytes`.
     """
     plans = make_plans(contract, handlers, decided, check_responses, max_body_bytes)
+    if problems := structure.problems(contract.spec):
+        raise ContractError(problems)
     app = ConnexionMiddleware(
         Dispatch(),
         lifespan=lifespan or _nothing_to_open,
@@ -52,7 +56,18 @@ def build_app(
             Validation,
         ],
     )
-    app.add_api(contract.spec, plans=plans, authenticate=authenticate, authorize=authorize)
+    # What `add_api` does, but for the check that was made above.
+    app.apis.append(
+        API(
+            CheckedSpecification(dict(contract.spec)),
+            base_path=None,
+            name=None,
+            **vars(app.options),
+            plans=plans,
+            authenticate=authenticate,
+            authorize=authorize,
+        )
+    )
     # Connexion would put the layers together at the first request; a fault in them is to
     # stop the start instead.
     app.app, app.middleware_stack = app._build_middleware_stack()

@@ -32,13 +32,12 @@ accesslog = None
 
 
 def on_starting(_: Any) -> None:
-    """Load the code once, so that every process, also one that takes a dead one's place, has it.
+    """Load code and contract once, for every process, also for one that takes a dead one's place.
 
-    Only modules: nothing is opened or begun before the fork. `make dev` sets the variable, since
-    the processes that it asks for must read what has changed.
+    Nothing is opened or begun before the fork. `make dev` sets the variable, since the processes
+    that it asks for must read what has changed.
     """
     if os.environ.get("RENSEI_LOADS_ONCE") == "no":
         return
-    for name in ("app", "services.mcp_protocol"):
-        importlib.import_module(name)
-    importlib.import_module("app").find_handlers()
+    importlib.import_module("services.mcp_protocol")
+    importlib.import_module("app").prepare()
