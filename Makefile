@@ -12,7 +12,7 @@ AT_ONCE ?= 0
 ONLY ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo wire test prove browser conformance bench check contract fuzz docs lock clean
+.PHONY: help setup run dev demo wire test prove browser conformance bench check types redocly spectral contract fuzz docs lock clean
 
 help: ## List the targets
 	@echo "Rensei server: make <target>"
@@ -73,10 +73,20 @@ conformance: tests/conformance/node_modules/.made ## The conformance suite of MC
 bench: $(VENV)/.dev ## CPU per operation beside a control in the same run
 	@exec $(RUN) -m bench
 
+# Each says nothing unless there is something to say.
+REDOCLY := REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true node_modules/.bin/redocly
+LINT := cd node && export PATH="$(CURDIR)/$(BIN):$$PATH" &&
+types:
+	$(BIN)/mypy .
+redocly: node/node_modules/.made
+	@$(LINT) said=$$($(REDOCLY) lint --config redocly.yaml ../openapi/rensei-api.yaml 2>&1) || { echo "$$said"; exit 1; }
+spectral: node/node_modules/.made
+	@$(LINT) said=$$(node_modules/.bin/spectral lint --ruleset spectral.yaml --fail-severity=hint ../openapi/rensei-api.yaml 2>&1) || { echo "$$said"; exit 1; }
+
 check: $(VENV)/.dev ## Style, strict types, import floors, spec lint, and that all copies agree
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy .
+	@$(MAKE) --no-print-directory --output-sync -j2 types redocly spectral
 	$(BIN)/lint-imports
 	$(BIN)/openapi-spec-validator openapi/rensei-api.yaml
 	$(RUN) scripts/sync_spec.py --check

@@ -145,8 +145,9 @@ class Reference:
 def read(spec: Json, scopes: Mapping[str, Rule]) -> Reference:
     """Read the contract; raises LookupError for an operation that `scopes` does not name."""
     operations = list(_operations(spec, scopes))
-    names = dict.fromkeys(tag["name"] for tag in spec.get("tags", ()))
-    names |= dict.fromkeys(tag for tag, _ in operations)
+    # The list of tags goes by the alphabet; the sections come as the author wants them read.
+    names = dict.fromkeys(tag for tag, _ in operations)
+    names |= dict.fromkeys(tag["name"] for tag in spec.get("tags", ()))
     descriptions = {tag["name"]: tag.get("description", "") for tag in spec.get("tags", ())}
     return Reference(
         title=spec["info"]["title"],
