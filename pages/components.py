@@ -30,6 +30,10 @@ class Component:
     inside: tuple[str, ...]
     uses: tuple[Use, ...]
 
+    def used_in(self, place: str) -> tuple[str, ...]:
+        """The ids of the operations that use it in a place: parameter, request or response."""
+        return tuple(each.operation_id for each in self.uses if place in each.places)
+
 
 def read(spec: Json) -> dict[str, Component]:
     """All named schemas in alphabetical order, each with its uses, direct or through others."""

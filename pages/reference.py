@@ -125,9 +125,10 @@ class Operation:
 
     @property
     def permissions(self) -> str:
-        """What the description says about permissions, beginning with a capital."""
+        """What the description says about permissions beyond the scope, with a capital first."""
         text = self.description.partition(_PERMISSIONS)[2].strip()
-        return text[:1].upper() + text[1:]
+        only_the_scope = text.strip("`.") in {self.scope, f"{self.scope}`"}
+        return "" if only_the_scope else text[:1].upper() + text[1:]
 
     @property
     def samples(self) -> tuple[tuple[str, Media], ...]:

@@ -10,7 +10,7 @@ from flask import Flask, abort, jsonify, redirect, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import answers, curl, markup, reference, search
+from pages import answers, curl, markup, picture, reference, search
 from pages.reference import Operation, Reference, Rule
 
 HEADERS: Final = {
@@ -62,6 +62,7 @@ def _add_addresses(
     pages: Flask, shown: Reference, samples: Mapping[str, str], public_url: str
 ) -> None:
     neighbours = _neighbours(shown.operations)
+    lede, _, common = shown.description.strip().partition("\n\n")
     tags = {each.slug: each for each in shown.tags}
 
     @pages.get("/")
@@ -79,6 +80,10 @@ def _add_addresses(
             "overview.html",
             public_url=public_url,
             first_call=samples.get(FIRST_CALL),
+            first=neighbours.get(FIRST_CALL, (None,))[0],
+            lede=lede,
+            common=common,
+            picture=picture.columns(shown.tags),
         )
 
     @pages.get("/docs/api/reference/<slug>/<operation_id>")
