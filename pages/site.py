@@ -10,7 +10,7 @@ from flask import Flask, abort, jsonify, redirect, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import answers, curl, markup, picture, reference, search
+from pages import answers, curl, documents, guides, markup, picture, reference, search
 from pages.reference import Operation, Reference, Rule
 
 HEADERS: Final = {
@@ -47,7 +47,6 @@ def create_pages(
     pages.jinja_env.filters["inline_markdown"] = markup.inline_markdown
     pages.jinja_env.filters["coloured"] = markup.coloured
     pages.jinja_env.globals["reference"] = shown
-    pages.jinja_env.globals["guides"] = ()
     pages.register_error_handler(HTTPException, _refuse)
     pages.after_request(_with_headers)
     pages.after_request(answers.travel)
@@ -55,6 +54,10 @@ def create_pages(
     _add_addresses(pages, shown, samples, public_url)
     _add_components(pages, shown)
     _add_search(pages, shown)
+    told = guides.read()
+    documents.add(
+        pages, shown, told, documents.samples(shown, contract_spec, public_url), public_url
+    )
     return pages
 
 
