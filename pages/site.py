@@ -9,8 +9,9 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import curl, reference
+from pages import reference
 from pages.reference import Operation, Reference, Rule
+from pages.samples import Sample, samples_of
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -37,7 +38,7 @@ def create_pages(
     a scope.
     """
     shown = reference.read(contract_spec, scopes)
-    samples = {each.id: curl.sample(each, contract_spec, public_url) for each in shown.operations}
+    samples = {each.id: samples_of(each, contract_spec, public_url) for each in shown.operations}
 
     pages = Flask(__name__, static_url_path="/docs/static")
     pages.url_map.strict_slashes = False
@@ -53,7 +54,7 @@ def create_pages(
 
 
 def _add_addresses(
-    pages: Flask, shown: Reference, samples: Mapping[str, str], public_url: str
+    pages: Flask, shown: Reference, samples: Mapping[str, tuple[Sample, ...]], public_url: str
 ) -> None:
     neighbours = _neighbours(shown.operations)
 
@@ -66,7 +67,7 @@ def _add_addresses(
         return render_template(
             "overview.html",
             public_url=public_url,
-            first_call=samples.get(FIRST_CALL),
+            first_call=next((each.text for each in samples.get(FIRST_CALL, ())), None),
         )
 
     @pages.get("/docs/api/reference/<slug>/<operation_id>")
@@ -79,7 +80,7 @@ def _add_addresses(
         return render_template(
             "operation.html",
             operation=found,
-            sample=samples[operation_id],
+            samples=samples[operation_id],
             before=before,
             after=after,
         )
