@@ -9,10 +9,11 @@ from flask import Flask, abort, render_template, request
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from pages import curl, guides, reference, twins
+from pages import guides, reference, twins
 from pages.guides import Guide, by_operation
 from pages.plain import PARSER
-from pages.reference import Reference, Rule
+from pages.reference import Operation, Reference, Rule
+from pages.samples import Sample, SamplesOf, samples_of
 from pages.schemas import Json
 from pages.twins import Samples, address_of, guide_path, path_of
 
@@ -29,15 +30,23 @@ _PLAIN: Final = {".md": MARKDOWN, ".txt": "text/plain"}
 def committed(spec: Json, scopes: Mapping[str, Rule]) -> dict[str, str]:
     """Every text that is generated and committed, by its path below the root of the project."""
     shown = reference.read(spec, scopes)
-    return twins.texts(shown, guides.read(), samples(shown, spec, EXAMPLE_URL))
+
+    def samples(operation: Operation) -> tuple[Sample, ...]:
+        return samples_of(operation, spec, EXAMPLE_URL)
+
+    return twins.texts(shown, guides.read(), _by_language(shown, samples))
 
 
-def samples(shown: Reference, spec: Json, url: str) -> Samples:
-    """The samples of every operation, sent to `url`."""
-    return {each.id: {"curl": curl.sample(each, spec, url)} for each in shown.operations}
+def _by_language(shown: Reference, samples: SamplesOf) -> Samples:
+    return {
+        each.id: {sample.title: sample.text for sample in samples(each)}
+        for each in shown.operations
+    }
 
 
-def add(pages: Flask, shown: Reference, told: Sequence[Guide], samples: Samples, base: str) -> None:
+def add(
+    pages: Flask, shown: Reference, told: Sequence[Guide], samples: SamplesOf, base: str
+) -> None:
     """Give the application the guides, the docs map, and every twin; `base` is its own address.
 
     A page that has a twin answers with it when the client would rather have Markdown.
@@ -48,7 +57,7 @@ def add(pages: Flask, shown: Reference, told: Sequence[Guide], samples: Samples,
 
     @cache
     def written() -> Mapping[str, str]:
-        return twins.served(shown, told, samples, base)
+        return twins.served(shown, told, _by_language(shown, samples), base)
 
     def answer(address: str) -> Response:
         # Made once, when first asked for: all of it takes some tenths of a second.

@@ -10,8 +10,9 @@ from flask import Flask, abort, jsonify, redirect, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import answers, curl, documents, guides, markup, picture, reference, search
+from pages import answers, documents, guides, markup, picture, reference, search
 from pages.reference import Operation, Reference, Rule
+from pages.samples import Sample, SamplesOf, samples_of
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -37,7 +38,10 @@ def create_pages(
     a scope.
     """
     shown = reference.read(contract_spec, scopes)
-    samples = {each.id: curl.sample(each, contract_spec, public_url) for each in shown.operations}
+
+    @cache
+    def samples(operation: Operation) -> tuple[Sample, ...]:
+        return samples_of(operation, contract_spec, public_url)
 
     pages = Flask(__name__, static_url_path="/docs/static")
     pages.url_map.strict_slashes = False
@@ -55,15 +59,11 @@ def create_pages(
     _add_components(pages, shown)
     _add_search(pages, shown)
     told = guides.read()
-    documents.add(
-        pages, shown, told, documents.samples(shown, contract_spec, public_url), public_url
-    )
+    documents.add(pages, shown, told, samples, public_url)
     return pages
 
 
-def _add_addresses(
-    pages: Flask, shown: Reference, samples: Mapping[str, str], public_url: str
-) -> None:
+def _add_addresses(pages: Flask, shown: Reference, samples: SamplesOf, public_url: str) -> None:
     neighbours = _neighbours(shown.operations)
     lede, _, common = shown.description.strip().partition("\n\n")
     tags = {each.slug: each for each in shown.tags}
@@ -79,14 +79,15 @@ def _add_addresses(
     @pages.get("/docs/api/reference")
     @answers.kept
     def overview() -> str:
+        first = neighbours.get(FIRST_CALL, (None,))[0]
         return render_template(
             "overview.html",
             public_url=public_url,
-            first_call=samples.get(FIRST_CALL),
-            first=neighbours.get(FIRST_CALL, (None,))[0],
+            first=first,
             lede=lede,
             common=common,
             picture=picture.columns(shown.tags),
+            first_call=samples(first)[0].text if first else None,
         )
 
     @pages.get("/docs/api/reference/<slug>/<operation_id>")
@@ -101,7 +102,7 @@ def _add_addresses(
             "operation.html",
             operation=found,
             tag=tags[slug],
-            sample=samples[operation_id],
+            samples=samples(found),
             before=before,
             after=after,
         )

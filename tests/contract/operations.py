@@ -13,7 +13,7 @@ import contract
 from auth.scopes import PUBLIC, RULES, Rule
 from contract import Operation
 from contract.references import resolved
-from pages.curl import ENDED_BY
+from pages.samples import ENDED_BY
 from settings import PROJECT
 
 CONTRACT: Final = contract.load(PROJECT / "openapi" / "rensei-api.yaml")

@@ -255,3 +255,16 @@ def test_a_page_tells_what_a_worker_may_hold_instead(client: FlaskClient) -> Non
     assert "<dd><code>worker:session</code></dd>" in page
     assert "no credential" in page
     assert "Or, for workers" not in other
+
+
+def test_every_page_shows_its_samples_one_of_them_chosen(
+    client: FlaskClient, shown: Reference
+) -> None:
+    for each in shown.operations:
+        page = unescape(client.get(address(each)).text)
+
+        assert page.count('<input type="radio" name="language"') == 3
+        assert page.count(" checked>") == 1
+        assert "curl " in page
+        assert "import httpx" in page
+        assert "await fetch(" in page
