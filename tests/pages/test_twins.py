@@ -12,9 +12,10 @@ import yaml
 from flask.testing import FlaskClient
 
 from auth.scopes import RULES, Rule
-from pages import curl, documents, guides, reference, twins
+from pages import documents, guides, reference, twins
 from pages.guides import Guide
 from pages.reference import Operation, Reference
+from pages.samples import samples_of
 
 BASE_URL = "http://127.0.0.1:8080"
 HOSTILE = (
@@ -117,7 +118,8 @@ def test_a_twin_says_everything_that_the_page_says(
                 assert squeezed(word) in flat, (each.id, word)
             for sentence in re.findall(r"[A-Za-z][\w ,;]{12,}", each.description):
                 assert squeezed(sentence) in flat, (each.id, sentence)
-            assert curl.sample(each, spec, BASE_URL) in text
+            for sample in samples_of(each, spec, BASE_URL):
+                assert sample.text in text
             for response in each.responses:
                 for media in response.media:
                     assert media.example_text.rstrip() in text
