@@ -39,9 +39,12 @@ def create_pages(
     """
     shown = reference.read(contract_spec, scopes)
 
-    @cache
+    made: dict[str, tuple[Sample, ...]] = {}
+
     def samples(operation: Operation) -> tuple[Sample, ...]:
-        return samples_of(operation, contract_spec, public_url)
+        if operation.id not in made:
+            made[operation.id] = samples_of(operation, contract_spec, public_url)
+        return made[operation.id]
 
     pages = Flask(__name__, static_url_path="/docs/static")
     pages.url_map.strict_slashes = False

@@ -263,7 +263,7 @@ def test_every_page_shows_its_samples_one_of_them_chosen(
     for each in shown.operations:
         page = unescape(client.get(address(each)).text)
 
-        assert page.count('<input type="radio" name="language"') == 3
+        assert page.count('type="radio" name="language"') == 3
         assert page.count(" checked>") == 1
         assert "curl " in page
         assert "import httpx" in page
