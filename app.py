@@ -27,6 +27,7 @@ from domain.ids import fingerprint
 from domain.principal import Principal
 from handlers.refusals import refuse
 from pages import create_pages
+from pages.fleet import create_fleet
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
 from services import (
@@ -71,7 +72,7 @@ def create_app(given: settings.Settings | None = None) -> ASGIApp:
     )
     site: Any = create_pages(loaded.spec, RULES, now.own_address)
     pages: Any = WSGIMiddleware(site, workers=PAGE_THREADS)
-    return _side_by_side(api, pages)
+    return _side_by_side(api, pages, create_fleet(api))
 
 
 def find_handlers() -> dict[str, Callable[..., Any]]:
@@ -91,14 +92,17 @@ def find_handlers() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _side_by_side(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
-    """Pages under `/` itself and `/docs`; everything else is the contract's."""
+def _side_by_side(api: ASGIApp, pages: ASGIApp, fleet: ASGIApp) -> ASGIApp:
+    """Pages under `/` itself, `/docs` and `/fleet`; everything else is the contract's."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
             if path == "/" or path.startswith("/docs/") or path == "/docs":
                 await pages(scope, receive, send)
+                return
+            if path == "/fleet" or path.startswith("/fleet/"):
+                await fleet(scope, receive, send)
                 return
         await api(scope, receive, send)
 
