@@ -1,4 +1,4 @@
-"""The addresses under `/fleet`: the page, its parts anew, a session, and what is done from there."""
+"""The addresses under `/fleet`: the page, its parts anew, a session, what is done from there."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
