@@ -12,6 +12,7 @@ from typing import Any, Final
 from persistence import database
 
 WORKERS_SHOWN: Final = 12
+SILENT_SHOWN: Final = 4
 CELLS_SHOWN: Final = 1_000
 SESSIONS_SHOWN: Final = 20
 EVENTS_SHOWN: Final = 14
@@ -85,8 +86,15 @@ select json_build_object(
   'rows', (select json_agg(r) from (
      select f.id, f.hostname, f.version, f.region, f.capacity, f.held, f.alive, f.closed,
             f.beat_seconds, p.name as project
-       from fleet f join projects p on p.org_id = %(org)s and p.id = f.project_id
-      order by f.alive, f.held::double precision / greatest(f.capacity, 1) desc, f.hostname, f.id
+       from (
+         (select * from fleet where not alive order by beat_seconds, id limit {SILENT_SHOWN})
+         union all
+         (select * from fleet where alive
+           order by held::double precision / greatest(capacity, 1) desc, hostname, id
+           limit {WORKERS_SHOWN})) f
+       join projects p on p.org_id = %(org)s and p.id = f.project_id
+      order by f.alive, case when not f.alive then f.beat_seconds end,
+               f.held::double precision / greatest(f.capacity, 1) desc, f.hostname, f.id
       limit {WORKERS_SHOWN}) r)
 ) from fleet
 """

@@ -53,7 +53,7 @@ class Acts:
         """Stop a session."""
         await _own_form(request)
         path = f"/api/public/sessions/{_id(request)}/stop"
-        said = await ask(self._api, request.scope, "POST", path, {})
+        said = await ask(self._api, request.scope, "POST", path)
         return _told(request, said, "stopped", f"/fleet/sessions/{_id(request)}")
 
     async def replay(self, request: Request) -> Response:
