@@ -18,7 +18,7 @@ SESSIONS_SHOWN: Final = 20
 EVENTS_SHOWN: Final = 14
 WEBHOOKS_SHOWN: Final = 8
 
-MOST_LOOKED_AT: Final = 20_000
+MOST_LOOKED_AT: Final = 10_000
 """How many ended or queued sessions of the last day the sums and charts are made of."""
 
 MOST_EVENTS_LOOKED_AT: Final = 2_000
@@ -31,6 +31,12 @@ REMEMBERED_SECONDS: Final = 900
 """How long a worker that has fallen silent is shown."""
 
 _PROJECTS: Final = "(%(projects)s::text[] is null or {0}.project_id = any (%(projects)s::text[]))"
+
+_SHOWN: Final = """
+select s.public_id, s.issue_identifier, s.issue_title, s.work_type, s.status, s.waits_for,
+       s.priority, s.queued_at, s.claimed_at, s.finished_at, s.total_cost_usd, s.worker_id,
+       s.failure_reason, s.last_tool_called_at, s.tool_call_count, s.slot_worker_id
+"""
 
 # Of each part no more is read than it shows: a part that names none of these costs nothing.
 _COMMON: Final = f"""
@@ -51,18 +57,22 @@ with fleet as (
    where s.org_id = %(org)s and {_PROJECTS.format("s")}
      and s.status = 'pending' and s.waits_for is null
 ), working as (
-  select s.* from sessions s
+  {_SHOWN} from sessions s
    where s.org_id = %(org)s and {_PROJECTS.format("s")} and s.status in ('claimed', 'running')
   union all
-  select s.* from fleet f join sessions s on s.slot_worker_id = f.id
+  {_SHOWN} from sessions s
    where s.org_id = %(org)s and {_PROJECTS.format("s")} and s.status = 'finalizing'
+), since as (
+  select coalesce((
+    select s.finished_at from sessions s
+     where s.org_id = %(org)s and s.finished_at > now() - interval '1 day'
+     order by s.finished_at desc offset {MOST_LOOKED_AT} limit 1), now() - interval '1 day') as at
 ), ended as (
-  select s.status, s.finished_at, s.total_cost_usd, s.public_id
+  select s.status, s.finished_at, s.total_cost_usd
     from sessions s
    where s.org_id = %(org)s and {_PROJECTS.format("s")}
-     and s.finished_at > now() - interval '1 day' and s.finished_at is not null
+     and s.finished_at > (select at from since)
      and s.status in ('completed', 'failed', 'stopped')
-   order by s.finished_at desc limit {MOST_LOOKED_AT}
 )
 """
 
@@ -117,7 +127,7 @@ select json_build_object(
   'ended', (select json_object_agg(status, json_build_array(count, cost)) from (
      select status, count(*) as count, coalesce(sum(total_cost_usd), 0) as cost
        from ended group by 1) e),
-  'more', (select count(*) from ended) = {MOST_LOOKED_AT},
+  'more', (select at from since) > now() - interval '1 day',
   'cost_today', coalesce(sum(c.cost_usd) filter (where c.today), 0)::double precision,
   'cost_ever', coalesce(sum(c.cost_usd) filter (where c.ever), 0)::double precision,
   'completed_ever', coalesce(sum(c.completed) filter (where c.ever), 0)
@@ -140,18 +150,21 @@ _CHARTS: Final = f"""
 select json_build_object(
   'now', extract(epoch from now())::double precision,
   'ended', (select json_agg(json_build_array(slot, status, count)) from (
-     select floor(extract(epoch from e.finished_at) / %(column)s)::bigint as slot, e.status,
+     select floor(extract(epoch from e.finished_at)::double precision
+                  / %(column)s)::bigint as slot, e.status,
             count(*) as count
        from ended e where e.finished_at > now() - make_interval(secs => %(span)s)
       group by 1, 2) t),
   'waits', (select json_agg(json_build_array(slot, count, half, most)) from (
-     select floor(extract(epoch from q.queued_at) / %(column)s)::bigint as slot,
+     select floor(extract(epoch from q.queued_at)::double precision
+                  / %(column)s)::bigint as slot,
             count(*) as count,
             percentile_cont(0.5) within group (order by q.seconds) as half,
             percentile_cont(0.95) within group (order by q.seconds) as most
        from (
          select s.queued_at,
-                extract(epoch from coalesce(s.claimed_at, now()) - s.queued_at) as seconds
+                extract(epoch from coalesce(s.claimed_at, now()) - s.queued_at)::double precision
+                  as seconds
            from sessions s
           where s.org_id = %(org)s and {_PROJECTS.format("s")}
             and s.queued_at > now() - make_interval(secs => %(span)s)
@@ -170,12 +183,6 @@ select json_agg(e) from (
            order by s.id desc limit {MOST_EVENTS_LOOKED_AT}) l
    where {_PROJECTS.format("l")}
    order by l.id desc limit {EVENTS_SHOWN}) e
-"""
-
-_SHOWN: Final = """
-select s.public_id, s.issue_identifier, s.issue_title, s.work_type, s.status, s.waits_for,
-       s.priority, s.queued_at, s.claimed_at, s.finished_at, s.total_cost_usd, s.worker_id,
-       s.failure_reason, s.last_tool_called_at, s.tool_call_count, s.slot_worker_id
 """
 
 _OF_ORG: Final = f"from sessions s where s.org_id = %(org)s and {_PROJECTS.format('s')}"

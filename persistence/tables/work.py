@@ -131,6 +131,12 @@ Index(
     sessions.c.queued_at,
     postgresql_where=sessions.c.waits_for == text("'person'"),
 )
+Index(
+    "sessions_finalizing_idx",
+    sessions.c.org_id,
+    sessions.c.claimed_at,
+    postgresql_where=sessions.c.status == text("'finalizing'"),
+)
 Index("sessions_page_idx", sessions.c.org_id, sessions.c.queued_at, sessions.c.public_id)
 Index(
     "sessions_project_page_idx",

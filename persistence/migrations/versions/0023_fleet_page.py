@@ -21,6 +21,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("waits_for = 'person'"),
     )
     op.create_index(
+        "sessions_finalizing_idx",
+        "sessions",
+        ["org_id", "claimed_at"],
+        postgresql_where=sa.text("status = 'finalizing'"),
+    )
+    op.create_index(
         "webhook_events_org_trouble_idx",
         "webhook_events",
         ["org_id", "received_at", "id"],
