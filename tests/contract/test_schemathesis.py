@@ -17,7 +17,7 @@ from settings import PROJECT
 from tests.contract.live import live_server, seed
 from tests.contract.operations import OPERATIONS
 
-FUZZ_EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "10"))
+FUZZ_EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "3"))
 LONG_EXAMPLES: Final = max(1, int(150 * float(os.environ.get("PROVE_SHARE") or 1)))
 WAITING: Final = 100
 """Sessions in the queue, so that polls have something to answer."""

@@ -5,6 +5,7 @@ import pytest
 from tests.models import wrong_rules
 from tests.models.leases import Rules, Scope
 from tests.models.promises import Broken, explore
+from tests.sampling import few
 
 REPORTS = ("running", "finalizing", "completed", "stopped")
 HAND_OVERS = ("nack", "transfer", "bye", "return", "stop", "prompt")
@@ -61,7 +62,7 @@ def explore_all(rules):
             raise Broken("every session can end")
 
 
-@pytest.mark.parametrize("wrong", wrong_rules.BREAK_A_PROMISE)
+@pytest.mark.parametrize("wrong", few(wrong_rules.BREAK_A_PROMISE, 12))
 def test_a_rule_told_wrongly_breaks_a_promise(wrong):
     with pytest.raises(Broken) as broken:
         explore_all(wrong)
