@@ -26,7 +26,7 @@ from domain.errors import Forbidden, OAuthRefusal, TooMany, Unauthenticated, Una
 from domain.ids import fingerprint
 from domain.principal import Principal
 from handlers.refusals import refuse
-from pages import create_pages
+from pages import create_pages, playground
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
 from services import (
@@ -71,7 +71,8 @@ def create_app(given: settings.Settings | None = None) -> ASGIApp:
     )
     site: Any = create_pages(loaded.spec, RULES, now.own_address)
     pages: Any = WSGIMiddleware(site, workers=PAGE_THREADS)
-    return _side_by_side(api, pages)
+    tried = playground.create_playground(loaded, api, now.own_address, refuse)
+    return _side_by_side(api, pages, tried)
 
 
 def find_handlers() -> dict[str, Callable[..., Any]]:
@@ -91,12 +92,16 @@ def find_handlers() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _side_by_side(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
-    """Pages under `/` itself and `/docs`; everything else is the contract's."""
+def _side_by_side(api: ASGIApp, pages: ASGIApp, tried: ASGIApp) -> ASGIApp:
+    """Pages under `/` itself and `/docs`, the playground's calls among them; everything else is the
+    contract's."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
+            if path.startswith(playground.PREFIX):
+                await tried(scope, receive, send)
+                return
             if path == "/" or path.startswith("/docs/") or path == "/docs":
                 await pages(scope, receive, send)
                 return

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import curl, reference
+from pages import curl, playground_form, reference
 from pages.reference import Operation, Reference, Rule
 
 HEADERS: Final = {
@@ -46,6 +46,7 @@ def create_pages(
     pages.jinja_env.filters["markdown"] = _markdown
     pages.jinja_env.filters["inline_markdown"] = _inline_markdown
     pages.jinja_env.globals["reference"] = shown
+    pages.jinja_env.globals["playground_form"] = playground_form.form
     pages.register_error_handler(HTTPException, _refuse)
     pages.after_request(_with_headers)
     _add_addresses(pages, shown, samples, public_url)
