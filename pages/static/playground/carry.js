@@ -45,13 +45,18 @@ async function turn(address, forward) {
   if (forward) history.pushState(null, "", address);
   here = location.pathname;
   document.title = page.title;
-  document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
+  // The element stays, since others hold on to it; what is in it does not.
+  const main = document.querySelector("main");
+  main.replaceChildren(...document.adoptNode(page.querySelector("main")).childNodes);
   mark();
-  document.documentElement.classList.remove("menu-open");
+  // On a phone the menu lies over the page that was chosen in it.
+  if (document.documentElement.classList.contains("menu-open")) {
+    document.querySelector(".menu-button")?.click();
+  }
   // Whoever dresses pages up when they are loaded does it again.
   document.dispatchEvent(new CustomEvent("rensei:page"));
   const goal = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  (goal ?? document.querySelector("main")).focus({ preventScroll: true });
+  main.focus({ preventScroll: true });
   if (goal) goal.scrollIntoView();
   else scrollTo(0, 0);
 }

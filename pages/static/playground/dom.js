@@ -10,7 +10,7 @@ export function el(name, { on = {}, attributes = {}, ...properties } = {}, ...ch
   const element = Object.assign(document.createElement(name), properties);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   for (const [type, listener] of Object.entries(on)) element.addEventListener(type, listener);
-  element.append(...children.flat().filter((each) => each !== null && each !== undefined));
+  element.append(...children.flat(Infinity).filter((each) => each !== null && each !== undefined));
   return element;
 }
 

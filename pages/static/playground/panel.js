@@ -20,7 +20,7 @@ export async function toggle(button) {
   await style;
   button.textContent = "Test it";
   if (!place.firstChild) {
-    place.append(...panel(JSON.parse(section.querySelector("script").textContent)));
+    place.append(...panel(JSON.parse(section.dataset.form)));
   }
   place.hidden = !place.hidden;
   button.setAttribute("aria-expanded", String(!place.hidden));
