@@ -345,9 +345,17 @@ def test_json_is_laid_out_without_being_changed(page):
     )
 
     assert made.splitlines()[:3] == ["{", '  "a": 12345678901234567890,', '  "b": [],']
-    outside = "".join(made.split())
-    assert outside == "".join(text.split())
+    assert "".join(made.split()) == "".join(text.split())
     assert json.loads(made) == json.loads(text)
+    painted = page.evaluate(
+        """async (text) => {
+          const { paint } = await import('/docs/static/playground/json.js');
+          const place = document.createElement('p'); paint(place, text);
+          return [place.textContent, [...place.children].map((e) => e.className).join('')];
+        }""",
+        made,
+    )
+    assert painted == [made, "knkkknkskn"]
 
 
 def test_events_are_the_same_wherever_the_wire_cuts_them(page):

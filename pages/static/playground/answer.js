@@ -1,7 +1,7 @@
 // An answer as a reader sees it: status, timing, headers, and the body laid out or live.
 
 import { copyButton, el } from "./dom.js";
-import { indented } from "./json.js";
+import { indented, paint } from "./json.js";
 import { live } from "./stream.js";
 
 const MOST_SHOWN = 200_000;
@@ -25,6 +25,7 @@ export async function answered(result, { status, place, operation }) {
   place.replaceChildren(headers(result));
   if (kind === "text/event-stream" && result.stream) {
     say("live");
+    status.scrollIntoView({ block: "nearest" });
     const count = await live(result, place, say);
     say(`ended after ${count}`);
     return;
@@ -67,7 +68,9 @@ function body(bytes, kind, operation) {
   const plain = new TextDecoder().decode(bytes);
   const text = isJson ? indented(plain) : plain;
   const shown = el("pre", { tabIndex: 0, attributes: { role: "region", "aria-label": "Body of the answer" } });
-  shown.append(el("code", { textContent: text.slice(0, MOST_SHOWN) }));
+  const code = el("code", { textContent: text.slice(0, MOST_SHOWN) });
+  if (isJson) paint(code, code.textContent);
+  shown.append(code);
   const tools = el("div", { className: "pg-tools" }, copyButton("Copy", () => text));
   if (text.length > MOST_SHOWN) tools.append(save(bytes, kind, operation));
   return [tools, shown];

@@ -54,7 +54,7 @@ function group(title, place, fields) {
     optional.length
       ? el(
           "details",
-          { open: !needed.length && optional.length <= 3 },
+          { open: place === "query" && optional.length <= 3 },
           el("summary", { textContent: `${optional.length} optional` }),
           optional.map((each) => each.element),
         )
@@ -145,7 +145,7 @@ function credentialFields(schemes) {
   const select = el(
     "select",
     {},
-    schemes.map((each) => el("option", { value: each.name, textContent: `${each.name}, in ${each.place}` })),
+    schemes.map((each) => el("option", { value: each.name, textContent: `${each.name} (${each.cookie ? `cookie ${each.cookie}` : "bearer"})` })),
   );
   const chosen = () => schemes[select.selectedIndex];
   const change = () => {
@@ -165,7 +165,7 @@ function credentialFields(schemes) {
       "fieldset",
       {},
       el("legend", { textContent: "Credential" }),
-      schemes.length > 1 ? labelled("How it is shown", "", select, false) : null,
+      schemes.length > 1 ? labelled("Scheme", "", select, false) : null,
       field,
     ),
     read() {

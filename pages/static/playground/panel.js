@@ -27,6 +27,11 @@ export async function toggle(button) {
   if (!place.hidden) place.querySelector("input, select, textarea, button").focus();
 }
 
+/** The end of a long answer first, so that in the end its status is in sight too. */
+function show(...parts) {
+  for (const part of parts) part.scrollIntoView({ block: "nearest" });
+}
+
 function panel(operation) {
   const form = makeForm(operation);
   const answer = el("div", { className: "pg-answer" });
@@ -54,6 +59,7 @@ function panel(operation) {
     try {
       const result = await send(operation, form.call(), mine.signal);
       await answered(result, { status, place: answer, operation });
+      if (running === mine) show(answer, status);
     } catch (error) {
       if (running === mine) failed(error, mine.signal.aborted, status);
     }

@@ -1,7 +1,7 @@
 // A stream of server-sent events, shown while it runs.
 
 import { el } from "./dom.js";
-import { indented } from "./json.js";
+import { indented, paint } from "./json.js";
 
 const MOST_SHOWN = 200;
 
@@ -65,6 +65,8 @@ function take(event, line) {
 }
 
 function item({ event = "message", id, data }, ms) {
+  const code = el("code");
+  paint(code, indented(data));
   return el(
     "li",
     {},
@@ -74,6 +76,6 @@ function item({ event = "message", id, data }, ms) {
       el("strong", { textContent: event }),
       el("span", { className: "about", textContent: ` ${(ms / 1000).toFixed(1)} s${id ? ` · id ${id}` : ""}` }),
     ),
-    el("pre", {}, el("code", { textContent: indented(data) })),
+    el("pre", {}, code),
   );
 }
