@@ -417,7 +417,7 @@ def test_nobody_is_shut_out(opened, scheme, shots):
     page = opened(color_scheme=scheme, viewport=PHONE, bypass_csp=True)
     page.add_init_script(path=PROJECT / "node/node_modules/axe-core/axe.min.js")
     found = {}
-    for operation_id in ("mintApiKey", "listPublicSessions", "webhookIngest"):
+    for operation_id in ("listPublicSessions", "webhookIngest"):
         name = SIGNED.get(operation_id, variable(operation_id))
         open_form(page, operation_id, ORG_KEY if name == "RENSEI_ORG_KEY" else "secret")
         send(page)

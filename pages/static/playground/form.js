@@ -17,7 +17,7 @@ let server = "";
 export function makeForm(operation) {
   const fields = operation.parameters.map(parameterField);
   const body = operation.body && bodyFields(operation.body);
-  const credential = credentialFields(operation.security.filter((each) => each));
+  const credential = credentialFields(operation.security.filter((each) => each), operation.proxy);
   const address = operation.proxy ? null : addressField();
   const element = el(
     "form",
@@ -127,7 +127,7 @@ function parameterControl({ type, many, enum: choices, value, required }) {
   });
 }
 
-function credentialFields(schemes) {
+function credentialFields(schemes, carried) {
   if (!schemes.length) return null;
   const input = el("input", {
     type: "password",
@@ -157,7 +157,8 @@ function credentialFields(schemes) {
   select.addEventListener("change", change);
   input.addEventListener("input", () => {
     held.set(chosen().name, input.value.trim());
-    carry();
+    // Files have links that are relative to their folder, and would lead astray from another.
+    if (carried) carry();
   });
   change();
   return {
