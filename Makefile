@@ -53,7 +53,7 @@ wire: $(VENV)/.dev ## The wire log of one whole session of the open-source worke
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
 	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove $(ONLY)
 
-browser: $(VENV)/.dev ## The pages in headless Chromium
+browser: $(VENV)/.dev node/node_modules/.made ## The pages in headless Chromium
 	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
 	$(PYTEST) -m browser
 

@@ -10,7 +10,7 @@ from flask import Flask, abort, jsonify, redirect, render_template, request, url
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import answers, documents, guides, markup, picture, reference, search
+from pages import answers, documents, guides, markup, picture, playground_form, reference, search
 from pages.reference import Operation, Reference, Rule
 from pages.samples import Sample, SamplesOf, samples_of
 
@@ -54,6 +54,7 @@ def create_pages(
     pages.jinja_env.filters["inline_markdown"] = markup.inline_markdown
     pages.jinja_env.filters["coloured"] = markup.coloured
     pages.jinja_env.globals["reference"] = shown
+    pages.jinja_env.globals["playground_form"] = playground_form.form
     pages.register_error_handler(HTTPException, _refuse)
     pages.after_request(_with_headers)
     pages.after_request(answers.travel)
