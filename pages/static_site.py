@@ -31,7 +31,6 @@ BEGIN: Final = (OVERVIEW, "/docs/search", INDEX, "/llms.txt", "/llms-full.txt")
 
 # In text a quotation mark is always escaped, so these are found in tags alone.
 _LINK: Final = re.compile(r'\b((?:href|src|action|data-[a-z-]+)=")(/[^"]*)"')
-_IMPORT: Final = re.compile(r"""(\bfrom\s+["']|\bimport\s*\(?\s*["'])(\.{1,2}/[^"']+)""")
 
 
 def build(pages: Flask, folder: Path) -> int:
@@ -39,7 +38,10 @@ def build(pages: Flask, folder: Path) -> int:
     pages.jinja_env.globals["static_site"] = True
     if folder.exists():
         shutil.rmtree(folder)
-    files = dict(_walk(pages.test_client()))
+    # Scripts may ask for any file of theirs, so all are taken.
+    names = sorted(Path(str(pages.static_folder)).rglob("*.*"))
+    begin = [f"/docs/static/{each.relative_to(str(pages.static_folder))}" for each in names]
+    files = dict(_walk(pages.test_client(), [*BEGIN, *begin]))
     known = files.keys()
     for address, (body, kind) in files.items():
         target = folder / _file_of(address)
@@ -55,9 +57,8 @@ def build(pages: Flask, folder: Path) -> int:
     return len(files) + 1
 
 
-def _walk(client: FlaskClient) -> Iterator[tuple[str, tuple[bytes, str]]]:
-    """Each address that answers, with its body and its kind, from the overview on."""
-    waiting = list(BEGIN)
+def _walk(client: FlaskClient, waiting: list[str]) -> Iterator[tuple[str, tuple[bytes, str]]]:
+    """Each address that answers, with its body and its kind, from those given on."""
     seen = set(waiting)
     while waiting:
         address = waiting.pop(0)
@@ -66,22 +67,20 @@ def _walk(client: FlaskClient) -> Iterator[tuple[str, tuple[bytes, str]]]:
                 continue
             body, kind = answer.get_data(), answer.mimetype or ""
         yield address, (body, kind)
-        for found in _leads(address, body, kind):
+        for found in _leads(body, kind):
             if found not in seen:
                 seen.add(found)
                 waiting.append(found)
 
 
-def _leads(address: str, body: bytes, kind: str) -> Iterator[str]:
-    if kind == "text/html":
-        for _, link in _LINK.findall(body.decode()):
-            path = urlsplit(unescape(link)).path
-            # The server's own doors, the fleet page among them, are no part of the reference.
-            if path.startswith("/docs/"):
-                yield unquote(path)
-    elif kind.endswith("javascript"):
-        for _, link in _IMPORT.findall(body.decode()):
-            yield posixpath.normpath(posixpath.join(posixpath.dirname(address), link))
+def _leads(body: bytes, kind: str) -> Iterator[str]:
+    if kind != "text/html":
+        return
+    for _, link in _LINK.findall(body.decode()):
+        path = urlsplit(unescape(link)).path
+        # The server's own doors, the fleet page among them, are no part of the reference.
+        if path.startswith("/docs/"):
+            yield unquote(path)
 
 
 def _written(address: str, body: bytes, kind: str, known: Callable[[str], bool]) -> bytes:
