@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from pages import components
 from pages.components import METHODS, Component
@@ -117,6 +118,11 @@ class Operation:
     parameters: tuple[Parameter, ...]
     body: Body | None
     responses: tuple[Response, ...]
+
+    @property
+    def address(self) -> str:
+        """Where its page is."""
+        return f"/docs/api/reference/{quote(self.slug, safe='()')}/{quote(self.id)}"
 
     @property
     def prose(self) -> str:

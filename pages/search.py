@@ -14,7 +14,7 @@ LIMIT: Final = 50
 EXACT: Final = 40
 BEGINNING: Final = 12
 TITLE: Final = 8
-ID: Final = 6
+ID: Final = 8
 PATH: Final = 5
 TEXT: Final = 1
 
@@ -106,7 +106,7 @@ def _score(entry: Entry, words: list[str]) -> int:
 def _guides(guides: Iterable[Guide]) -> Iterator[Entry]:
     for each in guides:
         text = plain(f"{each.summary} {each.text}")
-        yield Entry(each.title, "Guide", f"guides/{each.name}", each.name, text=text)
+        yield Entry(each.title, "Guide", f"guides/{each.name}", text=text)
 
 
 def _operations(reference: Reference) -> Iterator[Entry]:
@@ -127,4 +127,4 @@ def _components(reference: Reference) -> Iterator[Entry]:
     for each in reference.components.values():
         text = plain(each.schema.description)
         href = f"api/reference/components/{each.name}"
-        yield Entry(each.name, "Component", href, each.name, text=text)
+        yield Entry(each.name, "Component", href, text=text)

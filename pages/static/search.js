@@ -1,7 +1,7 @@
 // Search as one types: the index comes with the first key, and the words are weighed here.
 // The numbers are those of pages/search.py, so that both find the same in the same order.
 
-const EXACT = 40, BEGINNING = 12, TITLE = 8, ID = 6, PATH = 5, TEXT = 1;
+const EXACT = 40, BEGINNING = 12, TITLE = 8, ID = 8, PATH = 5, TEXT = 1;
 const SHOWN = 12, LIMIT = 50;
 
 const form = document.querySelector(".search");
