@@ -6,12 +6,11 @@ from threading import Lock
 from typing import Final
 
 from flask import Flask, abort, render_template, request
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from pages import curl, guides, reference, twins
+from pages.guide_prose import rendered
 from pages.guides import Guide, by_operation
-from pages.plain import PARSER
 from pages.reference import Reference, Rule
 from pages.schemas import Json
 from pages.twins import Samples, address_of, guide_path, path_of
@@ -118,7 +117,7 @@ def _add_pages(pages: Flask, shown: Reference, told: Sequence[Guide]) -> None:
         return render_template(
             "guide.html",
             guide=found,
-            prose=_rendered(found),
+            prose=rendered(found),
             operations=[operations[each] for each in found.operations if each in operations],
             before=told[place - 1] if place else None,
             after=told[place + 1] if place + 1 < len(told) else None,
@@ -127,8 +126,3 @@ def _add_pages(pages: Flask, shown: Reference, told: Sequence[Guide]) -> None:
     @pages.get(MAP)
     def docs_map() -> str:
         return render_template("map.html")
-
-
-def _rendered(guide: Guide) -> Markup:
-    # The guides are written here; the parser lets no raw HTML through all the same.
-    return Markup(PARSER.render(twins.addressed(guide, "", "")))  # noqa: S704

@@ -39,7 +39,7 @@ _ABOUT_TWINS: Final = (
     "when asked with `Accept: text/markdown`."
 )
 _HIGHLIGHTED: Final = {"curl": "bash", "Python": "python", "TypeScript": "ts"}
-_RELATIVE: Final = re.compile(r"\]\(((?:\.\./)*[\w.()/-]+?\.md)(#[\w-]+)?\)(?=[^)]|$)")
+_RELATIVE: Final = re.compile(r"\]\(((?:\.\./)*[\w.()/-]+?\.md)(#[\w-]+)?\)")
 
 
 def texts(reference: Reference, guides: Sequence[Guide], samples: Samples) -> dict[str, str]:
