@@ -23,7 +23,8 @@ from typing import Final
 KINDS: Final = ("sequence", "states")
 
 _LETTER: Final = 6.9
-"""How wide a letter of 13 pixels is, on the generous side."""
+_BOLD: Final = 7.6
+"""How wide a letter of 13 pixels is, on the generous side, and a bold one."""
 
 _MESSAGE: Final = re.compile(r"(.+?) (--?>)([\^v]?) (.+?)(?:: (.*))?")
 _PLACE: Final = re.compile(r"(.+) (\d+(?:\.\d+)?),(\d+(?:\.\d+)?)")
@@ -68,6 +69,8 @@ def _sequence(lines: list[str]) -> tuple[str, float, float]:
             start, end = middles[step.start], middles[step.end]
             rows = _wrapped(step.label, abs(end - start) - 16)
             top += 17 * (len(rows) - 1)
+            if abs(actors.index(step.end) - actors.index(step.start)) > 1:
+                shapes.append(_ground(rows, ((start + end) / 2, top - 7)))
             shapes.append(_text(rows, (start + end) / 2, top - 7))
             way = -1 if end < start else 1
             shapes.append(_line((start, top), (end - way * 2, top), dashed=step.dashed))
@@ -85,7 +88,7 @@ def _sequence(lines: list[str]) -> tuple[str, float, float]:
     lanes = [f'<path class="lane" d="M{x:.1f} 40V{bottom:.1f}"/>' for x in middles.values()]
     heads = []
     for actor, x in middles.items():
-        wide = len(actor) * _LETTER + 24
+        wide = len(actor) * _BOLD + 22
         heads.append(_box(x - wide / 2, 8, wide, 32, "actor"))
         heads.append(_text([actor], x, 29, "name"))
     return "".join([*lanes, *shapes, *heads]), width, bottom + 8
@@ -102,12 +105,12 @@ def _columns(
             share = min(len(step.label) * _LETTER + 24, 330) / max(high - low, 1)
             for place in range(low, high):
                 gaps[place] = max(gaps[place], share)
-    left = max(len(actors[0]) * _LETTER / 2 + 16, 60)
+    left = max(len(actors[0]) * _BOLD / 2 + 16, 60)
     middles = {actors[0]: left}
     for actor, gap in zip(actors[1:], gaps, strict=True):
         left += gap
         middles[actor] = left
-    return middles, left + max(len(actors[-1]) * _LETTER / 2 + 16, 60)
+    return middles, left + max(len(actors[-1]) * _BOLD / 2 + 16, 60)
 
 
 def _read(line: str) -> "_Arrow | tuple[str, str]":
@@ -123,9 +126,9 @@ def _states(lines: list[str]) -> tuple[str, float, float]:
     places = {found[1]: found for line in lines if (found := _PLACE.fullmatch(line))}
     read = [_read(line) for line in lines if not _PLACE.fullmatch(line)]
     arrows = [each for each in read if isinstance(each, _Arrow)]
-    wide = {name: max(len(name) * _LETTER + 26, 92) for name in places}
+    wide = {name: max(len(name) * _BOLD + 22, 92) for name in places}
     columns = sorted({float(found[2]) for found in places.values()})
-    step = max(max(wide.values()) + 96, 196 if len(columns) < 4 else 170)
+    step = max(max(wide.values()) + 84, 196 if len(columns) < 4 else 170)
     across = {
         name: max(wide.values()) / 2 + 14 + float(at[2]) * step for name, at in places.items()
     }
@@ -133,7 +136,7 @@ def _states(lines: list[str]) -> tuple[str, float, float]:
     down = {name: above + 20 + float(at[3]) * 104 for name, at in places.items()}
     shapes = []
     lowest = max(down.values()) + 24
-    pairs = {(each.start, each.end) for each in arrows}
+    pairs = {(each.start, each.end) for each in arrows if not each.bend}
     for each in arrows:
         boxes = [(across[name], down[name], wide[name]) for name in (each.start, each.end)]
         shape, low = _edge(each, boxes[0], boxes[1], two_way=(each.end, each.start) in pairs)

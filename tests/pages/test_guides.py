@@ -192,7 +192,7 @@ def test_a_picture_keeps_within_its_frame(told: tuple[Guide, ...]) -> None:
         for kind, source in BLOCK.findall(guide.text):
             tree = ElementTree.fromstring(figures.draw(kind, source, "f"))
             width, height = float(tree.get("width", 0)), float(tree.get("height", 0))
-            assert width <= 860, (guide.name, source[:40])
+            assert width <= 770, (guide.name, source[:40])
             for box in tree.iter("rect"):
                 left, top = float(box.get("x", 0)), float(box.get("y", 0))
                 assert 0 <= left <= left + float(box.get("width", 0)) <= width, (guide.name, source)
