@@ -6,14 +6,13 @@ from threading import Lock
 from typing import Final
 
 from flask import Flask, abort, render_template, request
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from pages import guides, reference, twins
+from pages.guide_prose import rendered
 from pages.guides import Guide, by_operation
-from pages.plain import PARSER
-from pages.reference import Operation, Reference, Rule
-from pages.samples import Sample, SamplesOf, samples_of
+from pages.reference import Reference, Rule
+from pages.samples import SamplesOf, samples_of
 from pages.schemas import Json
 from pages.twins import Samples, address_of, guide_path, path_of
 
@@ -30,11 +29,12 @@ _PLAIN: Final = {".md": MARKDOWN, ".txt": "text/plain"}
 def committed(spec: Json, scopes: Mapping[str, Rule]) -> dict[str, str]:
     """Every text that is generated and committed, by its path below the root of the project."""
     shown = reference.read(spec, scopes)
+    return twins.texts(shown, guides.read(), samples(shown, spec, EXAMPLE_URL))
 
-    def samples(operation: Operation) -> tuple[Sample, ...]:
-        return samples_of(operation, spec, EXAMPLE_URL)
 
-    return twins.texts(shown, guides.read(), _by_language(shown, samples))
+def samples(shown: Reference, spec: Json, url: str) -> Samples:
+    """The samples of every operation, sent to `url`."""
+    return _by_language(shown, lambda operation: samples_of(operation, spec, url))
 
 
 def _by_language(shown: Reference, samples: SamplesOf) -> Samples:
@@ -127,7 +127,7 @@ def _add_pages(pages: Flask, shown: Reference, told: Sequence[Guide]) -> None:
         return render_template(
             "guide.html",
             guide=found,
-            prose=_rendered(found),
+            prose=rendered(found),
             operations=[operations[each] for each in found.operations if each in operations],
             before=told[place - 1] if place else None,
             after=told[place + 1] if place + 1 < len(told) else None,
@@ -136,8 +136,3 @@ def _add_pages(pages: Flask, shown: Reference, told: Sequence[Guide]) -> None:
     @pages.get(MAP)
     def docs_map() -> str:
         return render_template("map.html")
-
-
-def _rendered(guide: Guide) -> Markup:
-    # The guides are written here; the parser lets no raw HTML through all the same.
-    return Markup(PARSER.render(twins.addressed(guide, "", "")))  # noqa: S704

@@ -39,7 +39,9 @@ _ABOUT_TWINS: Final = (
     "when asked with `Accept: text/markdown`."
 )
 _HIGHLIGHTED: Final = {"curl": "bash", "Python": "python", "TypeScript": "ts"}
-_RELATIVE: Final = re.compile(r"\]\(((?:\.\./)*[\w.()/-]+?\.md)(#[\w-]+)?\)(?=[^)]|$)")
+_RELATIVE: Final = re.compile(
+    r"(\]\(|^\[[^]\n]+\]: )((?:\.\./)*[\w.()/-]+?\.md)(#[\w-]+)?(?=\)|$)", re.MULTILINE
+)
 
 
 def texts(reference: Reference, guides: Sequence[Guide], samples: Samples) -> dict[str, str]:
@@ -87,9 +89,9 @@ def addressed(guide: Guide, base: str, ending: str = ".md") -> str:
     """The Markdown of a guide, its relative links being addresses that end with `ending`."""
 
     def mended(found: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(GUIDES, found[1]))
+        path = posixpath.normpath(posixpath.join(GUIDES, found[2]))
         address = address_of(path).removesuffix(".md") + ending
-        return f"]({base}{address}{found[2] or ''})"
+        return f"{found[1]}{base}{address}{found[3] or ''}"
 
     return _RELATIVE.sub(mended, guide.text)
 
@@ -287,15 +289,21 @@ def _permissions(operation: Operation) -> Iterator[str]:
 def _parameter(parameter: Parameter) -> tuple[str, str, str, str]:
     schema = parameter.schema
     bounds = [each for each in facts(schema) if each != "integer"]
-    words = ", ".join(["deprecated"] * parameter.deprecated + bounds)
+    words = ", ".join(["deprecated"] * parameter.deprecated + [_fact(each) for each in bounds])
     kind = "integer" if schema.type == "integer" and not schema.component else named(schema)
     about = dict.fromkeys([inline(parameter.description), inline(schema.description)])
     return (
         code(parameter.name),
         code(kind),
         "yes" if parameter.required else "no",
-        _sentences(*about, text(words[:1].upper() + words[1:])),
+        _sentences(*about, words[:1].upper() + words[1:]),
     )
+
+
+def _fact(words: str) -> str:
+    """A bound as Markdown; a pattern is code."""
+    name, _, pattern = words.partition(" ")
+    return f"matches {code(pattern)}" if name == "matches" else text(words)
 
 
 def _sentences(*said: str) -> str:
@@ -311,7 +319,7 @@ def _response(response: Response) -> Iterator[str]:
             (
                 code(each.name),
                 code(named(each.schema)),
-                _sentences(inline(each.description), text(", ".join(facts(each.schema)))),
+                _sentences(inline(each.description), ", ".join(map(_fact, facts(each.schema)))),
             )
             for each in response.headers
         ]
@@ -324,7 +332,11 @@ def _media(media: Media, name: str) -> Iterator[str]:
     shown = code(media.content_type)
     if media.schema is not None:
         schema = _with_name(media.schema, name)
-        about = "" if schema.component else _sentences(*facts(schema), inline(schema.description))
+        about = (
+            ""
+            if schema.component
+            else _sentences(*map(_fact, facts(schema)), inline(schema.description))
+        )
         shown += f": {code(named(schema))} {about}".rstrip()
     yield shown
     if media.example_text:

@@ -15,7 +15,6 @@ from auth.scopes import RULES, Rule
 from pages import documents, guides, reference, twins
 from pages.guides import Guide
 from pages.reference import Operation, Reference
-from pages.samples import samples_of
 
 BASE_URL = "http://127.0.0.1:8080"
 HOSTILE = (
@@ -103,12 +102,13 @@ def strings(value: Any) -> set[str]:
 
 
 def squeezed(text: str) -> str:
-    return re.sub(r"[\s\\]+", "", text).casefold()
+    return re.sub(r"[\s\\`]+", "", text).casefold()
 
 
 def test_a_twin_says_everything_that_the_page_says(
     shown: Reference, written: dict[str, str], spec: dict[str, Any]
 ) -> None:
+    samples = documents.samples(shown, spec, BASE_URL)
     types = {"integer", "one of", "any of", "all of", "object", "array", "any JSON"}
     for each in shown.operations:
         for ending in ("md", "mdx"):
@@ -118,8 +118,8 @@ def test_a_twin_says_everything_that_the_page_says(
                 assert squeezed(word) in flat, (each.id, word)
             for sentence in re.findall(r"[A-Za-z][\w ,;]{12,}", each.description):
                 assert squeezed(sentence) in flat, (each.id, sentence)
-            for sample in samples_of(each, spec, BASE_URL):
-                assert sample.text in text
+            for sample in samples[each.id].values():
+                assert sample in text
             for response in each.responses:
                 for media in response.media:
                     assert media.example_text.rstrip() in text
@@ -238,6 +238,19 @@ def test_the_lists_for_language_models_link_to_addresses_that_answer(client: Fla
     for link in links:
         assert link.startswith(f"{BASE_URL}/")
         assert client.get(link.removeprefix(BASE_URL)).status_code == 200, link
+
+
+def test_a_guide_in_markdown_links_to_the_twins_of_its_operations(
+    client: FlaskClient, told: tuple[Guide, ...]
+) -> None:
+    for guide in told:
+        text = client.get(f"/docs/guides/{guide.name}.md").text
+        assert "../" not in text
+        linked = re.findall(
+            rf"^\[`(\w+)`\]: {BASE_URL}/docs/api/reference/\S+\.md$", text, re.MULTILINE
+        )
+        assert linked, guide.name
+        assert set(linked) <= set(guide.operations)
 
 
 def test_the_map_leads_to_every_page(
