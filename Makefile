@@ -12,7 +12,7 @@ AT_ONCE ?= 0
 ONLY ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo wire clients test prove browser conformance bench check contract fuzz docs lock clean
+.PHONY: help setup run dev demo wire test prove browser conformance bench check contract fuzz docs lock clean
 
 help: ## List the targets
 	@echo "Rensei server: make <target>"
@@ -50,6 +50,7 @@ demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and 
 wire: $(VENV)/.dev ## The wire log of one whole session of the open-source worker, line by line of its table
 	@exec $(RUN) -m tests.acceptance
 
+.PHONY: clients
 clients: node/node_modules/.made ## Typed Python and TypeScript clients of the contract, into build/clients/
 	@$(RUN) -m scripts.clients
 

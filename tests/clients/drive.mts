@@ -61,7 +61,7 @@ async function session() {
   if (work === undefined) throw new Error("no work");
   const params = { path: { id: work.sessionId } };
 
-  const report = async (status: Schemas["StatusReport"]["status"]) =>
+  const report = async (status: Schemas["ReportedStatus"]) =>
     said(
       await worker.POST("/api/sessions/{id}/status", {
         params,

@@ -23,14 +23,14 @@ from rensei_client.api.worker_protocol import (
 )
 from rensei_client.models import (
     ActivityReport,
-    ActivityReportActivity,
-    ActivityReportActivityType,
+    ActivityType,
     CompletionReport,
     Error,
+    ReportedActivity,
+    ReportedStatus,
     SessionActivity,
     SessionRequest,
     StatusReport,
-    StatusReportStatus,
     WorkerHeartbeat,
     WorkerRegistration,
 )
@@ -66,17 +66,15 @@ def session(org: AuthenticatedClient, worker: AuthenticatedClient) -> dict[str, 
     (work,) = polled.work
     id_ = work.session_id
 
-    def report(status: StatusReportStatus) -> None:
+    def report(status: ReportedStatus) -> None:
         body = StatusReport(worker_id=worker_id, status=status, total_cost_usd=0.5)
         said(update_session_status.sync(id_, client=worker, body=body))
 
-    report(StatusReportStatus.RUNNING)
+    report(ReportedStatus.RUNNING)
     with org.get_httpx_client().stream(**stream_session._get_kwargs(public_id)) as response:
         seen = events(response)
         first = next(seen)
-        activity = ActivityReportActivity(
-            type_=ActivityReportActivityType.THOUGHT, content="Hello from Python"
-        )
+        activity = ReportedActivity(type_=ActivityType.THOUGHT, content="Hello from Python")
         body = ActivityReport(worker_id=worker_id, activity=activity)
         said(post_session_activity.sync(id_, client=worker, body=body))
         # It comes while the stream is open.
@@ -84,7 +82,7 @@ def session(org: AuthenticatedClient, worker: AuthenticatedClient) -> dict[str, 
         heard = SessionActivity.from_dict(data)
         done = CompletionReport(worker_id=worker_id, summary="Said hello.")
         said(post_session_completion.sync(id_, client=worker, body=done))
-        report(StatusReportStatus.COMPLETED)
+        report(ReportedStatus.COMPLETED)
         rest = list(seen)
 
     detail = said(get_public_session.sync(public_id, client=org)).session
