@@ -50,10 +50,14 @@ demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and 
 wire: $(VENV)/.dev ## The wire log of one whole session of the open-source worker, line by line of its table
 	@exec $(RUN) -m tests.acceptance
 
+.PHONY: clients
+clients: node/node_modules/.made ## Typed Python and TypeScript clients of the contract, into build/clients/
+	@$(RUN) -m scripts.clients
+
 prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
 	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove $(ONLY)
 
-browser: $(VENV)/.dev node/node_modules/.made ## The pages in headless Chromium
+browser: node/node_modules/.made ## The pages in headless Chromium, and the generated clients
 	@command -v chromium >/dev/null || { echo "Chromium is missing; on Debian: apt-get install chromium"; exit 1; }
 	$(PYTEST) -m browser
 
@@ -106,4 +110,4 @@ lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	cd requirements && ../$(BIN)/uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" -c dev.txt server.in -o server.txt
 
 clean: ## Remove what was built (the state folder stays)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
