@@ -87,8 +87,9 @@ contract: $(VENV)/.dev ## Judge a running server against the YAML: BASE_URL=... 
 fuzz: $(VENV)/.dev ## Fuzz a server of its own with Schemathesis, CASES examples an operation
 	FUZZ_EXAMPLES=$(CASES) $(PYTEST) tests/contract/test_schemathesis.py
 
-docs: $(VENV)/.dev ## Prove that the reference, README and scope table agree with the contract
+docs: $(VENV)/.dev ## Prove that all copies agree with the contract; write the reference into build/site
 	$(RUN) scripts/sync_spec.py
+	$(RUN) -m pages.static_site
 
 lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" dev.in -o dev.txt

@@ -45,7 +45,9 @@ def addresses(visit):
     """The overview and everything that its menu leads to."""
     page = visit().page
     page.goto(OVERVIEW)
-    links = page.eval_on_selector_all("#menu a", "links => links.map(a => a.getAttribute('href'))")
+    links = page.eval_on_selector_all(
+        "#menu li a", "links => links.map(a => a.getAttribute('href'))"
+    )
     return [OVERVIEW, *links]
 
 
@@ -100,7 +102,8 @@ def test_the_menu_works_by_click_and_back(visit):
     page = visit().page
     page.goto(OVERVIEW)
 
-    page.get_by_role("navigation").get_by_role("link", name="Mint a new rsk_ API key").click()
+    page.locator("#menu summary", has_text="Authentication").click()
+    page.locator("#menu").get_by_role("link", name="Mint a new rsk_ API key").click()
     heading = page.locator("h1").inner_text()
     page.go_back()
 
@@ -135,19 +138,31 @@ def test_the_menu_of_the_phone_is_one_tap_away(visit):
     page = visit(viewport=PHONE, is_mobile=True, has_touch=True).page
     page.goto(OPERATION)
 
+    page.get_by_role("button", name="Menu").tap()
+    page.locator("#menu [aria-current]").tap(trial=True)
+    page.keyboard.press("Escape")
+
+    page.locator("#menu").wait_for(state="hidden", timeout=2000)
+    assert page.locator(":focus").get_attribute("aria-label") == "Menu"
+
+
+def test_without_scripts_the_menu_of_the_phone_is_one_tap_away_too(visit):
+    page = visit(viewport=PHONE, is_mobile=True, has_touch=True, java_script_enabled=False).page
+    page.goto(OPERATION)
+
     page.get_by_role("link", name="All operations").tap()
 
-    box = page.locator("#menu").bounding_box()
     assert page.url.endswith("#menu")
-    assert box["y"] < PHONE["height"]
+    assert page.locator("#menu").bounding_box()["y"] < PHONE["height"]
 
 
 def test_what_is_tapped_is_large_enough(visit):
     page = visit(viewport=PHONE, is_mobile=True, has_touch=True).page
-    page.goto(OVERVIEW)
+    page.goto(OPERATION)
+    page.get_by_role("button", name="Menu").tap()
 
     heights = page.eval_on_selector_all(
-        "#menu a, #menu summary, header a:not(.skip)",
+        "#menu a, #menu summary, .top a, .top button",
         "all => all.filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().height)",
     )
 
