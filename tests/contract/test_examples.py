@@ -12,13 +12,16 @@ from referencing.jsonschema import DRAFT4
 from auth.scopes import RULES
 from contract.references import resolved
 from pages import curl, reference
+from tests import statuses
 from tests.contract.live import Live, live_server, seed
 from tests.contract.operations import CONTRACT, OPERATIONS
 
 SAMPLES: Final = reference.read(CONTRACT.spec, RULES).operations
 
-# Silent but for errors, and with the status on a line of its own at the end.
-CURL: Final = """curl() { command curl -sS --max-time 20 -w '\\n%{http_code}' "$@"; }\n"""
+# Silent but for errors, and with the status and its media type on a line of its own at the end.
+CURL: Final = (
+    """curl() { command curl -sS --max-time 20 -w '\\n%{http_code} %{content_type}' "$@"; }\n"""
+)
 
 HERE: Final = "urn:contract"
 REGISTRY: Final = Registry().with_resource(
@@ -47,10 +50,12 @@ def test_the_sample_of_the_reference_works(operation, live, tmp_path):
         check=False,
     )
 
-    body, _, status = done.stdout.rpartition("\n")
+    body, _, last = done.stdout.rpartition("\n")
+    status, _, content_type = last.partition(" ")
     assert done.returncode == 0, done.stderr
     assert status.startswith("2"), f"{status} {body}\n{sample}"
     assert live.complaints() == []
+    statuses.note_operation(operation.id, int(status), content_type)
 
 
 def _examples() -> Iterator[Any]:

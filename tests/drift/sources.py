@@ -18,6 +18,9 @@ RECORD: Final = "openapi/status-record.json"
 SETTINGS: Final = "settings.py"
 METHODS: Final = ("get", "put", "post", "delete", "patch", "head", "options")
 
+_ANCHOR: Final = re.compile(r"(?<=[ \[{])&\w+ ?")
+"""What other parts of the text repeat; without it they could not be read."""
+
 Edits = Mapping[str, str | None]
 
 
@@ -104,9 +107,19 @@ class Sources:
         return item, item[place.method]
 
     def with_item(self, place: Place, item: Any, path: str | None = None) -> Edits:
+        """The contract with another path item at this place; without it when that is None."""
         text = self.texts[SPEC]
         start = text.index(f"\n  {place.path}:\n") + 1
         end = _after(text, start, r"^(?:  (?:/|# ---)|\S)")
+        if _ANCHOR.search(text[start:end]):
+            paths = {
+                (path or place.path if each == place.path else each): (
+                    item if each == place.path else node
+                )
+                for each, node in self.spec["paths"].items()
+                if each != place.path or item
+            }
+            return {SPEC: dumped({**self.spec, "paths": paths}, 0)}
         written = dumped({path or place.path: item}, 2) + "\n" if item else ""
         return {SPEC: text[:start] + written + text[end:]}
 
@@ -121,8 +134,9 @@ class Sources:
             text, section_at.end()
         )
         assert named
-        end = _after(text, named.start(), r"^(?:    (?:\S)|  \S|\S)")
-        return {SPEC: text[: named.start()] + dumped({name: node}, 4) + text[end:]}
+        start, end = named.start(), _after(text, named.start(), r"^(?:    (?:\S)|  \S|\S)")
+        assert not _ANCHOR.search(text[start:end])
+        return {SPEC: text[:start] + dumped({name: node}, 4) + text[end:]}
 
     def resolved(self, node: Any) -> Any:
         while isinstance(node, dict) and "$ref" in node:
