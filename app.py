@@ -45,6 +45,8 @@ CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 PAGE_THREADS: Final = 4
 REFUSALS_SECONDS: Final = 1.0
 
+PAGES: Final = frozenset({"/", "/docs", "/llms.txt", "/llms-full.txt"})
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,12 +94,12 @@ def find_handlers() -> dict[str, Callable[..., Any]]:
 
 
 def _side_by_side(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
-    """Pages under `/` itself and `/docs`; everything else is the contract's."""
+    """The pages' own addresses and all below `/docs`; everything else is the contract's."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
-            if path == "/" or path.startswith("/docs/") or path == "/docs":
+            if path in PAGES or path.startswith("/docs/"):
                 await pages(scope, receive, send)
                 return
         await api(scope, receive, send)

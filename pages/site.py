@@ -9,7 +9,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import curl, reference
+from pages import curl, documents, guides, reference
 from pages.reference import Operation, Reference, Rule
 
 HEADERS: Final = {
@@ -49,6 +49,10 @@ def create_pages(
     pages.register_error_handler(HTTPException, _refuse)
     pages.after_request(_with_headers)
     _add_addresses(pages, shown, samples, public_url)
+    told = guides.read()
+    documents.add(
+        pages, shown, told, documents.samples(shown, contract_spec, public_url), public_url
+    )
     return pages
 
 

@@ -1,0 +1,58 @@
+"""The guides: prose about how operations work together, read from `docs/guides/`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "guides"
+
+_FENCE: Final = "---\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """One guide: `operations` are the ids of those it tells of, `text` is all below its title."""
+
+    name: str
+    order: int
+    title: str
+    summary: str
+    operations: tuple[str, ...]
+    text: str
+
+
+def read(folder: Path = FOLDER) -> tuple[Guide, ...]:
+    """All guides in their order; raises ValueError for one whose front matter is not whole."""
+    found = [_guide(path) for path in folder.glob("*.md")]
+    return tuple(sorted(found, key=lambda guide: (guide.order, guide.name)))
+
+
+def by_operation(guides: Iterable[Guide]) -> Mapping[str, tuple[Guide, ...]]:
+    """The guides that tell of each operation, in their order."""
+    found: dict[str, tuple[Guide, ...]] = {}
+    for guide in guides:
+        for each in guide.operations:
+            found[each] = (*found.get(each, ()), guide)
+    return found
+
+
+def _guide(path: Path) -> Guide:
+    whole = path.read_text(encoding="utf-8")
+    parts = whole.split(_FENCE, 2)
+    if len(parts) != 3 or parts[0]:
+        raise ValueError(f"{path.name} does not begin with front matter between lines of ---")
+    front: dict[str, Any] = yaml.safe_load(parts[1])
+    try:
+        return Guide(
+            name=path.stem,
+            order=int(front["order"]),
+            title=str(front["title"]),
+            summary=str(front["summary"]),
+            operations=tuple(map(str, front["operations"])),
+            text=parts[2].strip() + "\n",
+        )
+    except KeyError as error:
+        raise ValueError(f"{path.name} has no {error.args[0]} in its front matter") from error
