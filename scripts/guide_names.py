@@ -11,7 +11,8 @@ from contract.references import resolved
 from scripts.permissions import Rule
 from scripts.tree import Tree
 
-GENERATED: Final = ("docs/reference/", "docs/scopes.md")
+LEFT_OUT: Final = frozenset({"docs/scopes.md", "docs/adding-an-operation.md"})
+"""What is generated, and what tells of an operation that never was."""
 
 _PATH: Final = re.compile(
     r"(?:\b(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD) )?"
@@ -26,7 +27,9 @@ _HEADER: Final = re.compile(r"(?:[A-Z][a-z0-9]*|ETag)(?:-[A-Z]{1,3}[a-z0-9]*)*(?
 _SENT: Final = re.compile(r"-H \"?'?([A-Za-z-]+):")
 _SCOPE: Final = re.compile(r"[a-z][a-z_0-9]*:[a-z_]+")
 _SETTING: Final = re.compile(r"\b(?:RENSEI|WEBHOOK|LINEAR|GITHUB|WORKER|ROUTING|M2M)_[A-Z0-9_]*[A-Z0-9]\b")
-_LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+_LINK: Final = re.compile(r"\]\(((?:[^()\s]|\([^()\s]*\))+)\)")
+_ROW: Final = re.compile(r"^\| [^`].*\|$", re.MULTILINE)
+_FILE: Final = re.compile(r"[\w.-]+/[\w/.-]*")
 _FRONT: Final = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 
 STANDARD: Final = frozenset(
@@ -34,9 +37,11 @@ STANDARD: Final = frozenset(
         "Accept", "Allow", "Authorization", "Cache-Control", "Content-Type", "Cookie", "ETag",
         "Host", "If-Match", "If-None-Match", "Last-Event-ID", "Link", "Location", "Origin",
         "Referer", "Retry-After", "Set-Cookie", "User-Agent", "WWW-Authenticate",
+        "X-Forwarded-For", "Linear-Signature", "X-Linear-Signature", "X-Vercel-Signature",
+        "X-GitHub-Event", "X-Hub-Signature-256", "X-GitHub-Delivery", "Linear-Delivery",
     }
 )  # fmt: skip
-"""Headers that no operation has to declare."""
+"""Headers of HTTP and of the providers, which no operation has to declare."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def guides(tree: Tree) -> Iterator[str]:
     """README, and the pages of docs/ that are neither generated nor decisions of their day."""
     for path in tree:
         if path == "README.md" or (
-            re.fullmatch(r"docs/(?:guides/)?[\w-]+\.md", path) and not path.startswith(GENERATED)
+            re.fullmatch(r"docs/(?:guides/)?[\w-]+\.md", path) and path not in LEFT_OUT
         ):
             yield path
 
@@ -94,6 +99,8 @@ def _one(tree: Tree, path: str, known: Names) -> Iterator[str]:
     text = tree[path]
     yield from _paths(text, known)
     yield from _links(tree, path, text)
+    if path == "README.md":
+        yield from _files(tree, text)
     for name in _PAGE.findall(text):
         if name not in known.operations:
             yield f"leads to the page of {name}, which is no operation; correct the name"
@@ -140,8 +147,20 @@ def _links(tree: Tree, path: str, text: str) -> Iterator[str]:
         if not target or "://" in target or target.startswith(("mailto:", "/")):
             continue
         there = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-        if there not in tree and not any(each.startswith(f"{there}/") for each in tree):
+        if not _is_there(tree, there):
             yield f"links to {link}, which is not there; correct the link"
+
+
+def _files(tree: Tree, text: str) -> Iterator[str]:
+    """Files and folders that the README's tables lead to."""
+    for row in _ROW.findall(text):
+        for code in _CODE.findall(row):
+            if _FILE.fullmatch(code) and not _is_there(tree, code.rstrip("/")):
+                yield f"leads to {code}, which is not there; correct the row"
+
+
+def _is_there(tree: Tree, path: str) -> bool:
+    return path in tree or any(each.startswith(f"{path}/") for each in tree)
 
 
 def _front(text: str) -> Iterator[str]:
@@ -157,7 +176,7 @@ def _front(text: str) -> Iterator[str]:
 def _code(code: str, fenced: str, known: Names) -> Iterator[str]:
     if _CAMEL.fullmatch(code) and code not in known.words and code not in fenced:
         yield f"names `{code}`, which the contract does not have; correct the name"
-    elif _SCOPE.fullmatch(code) and code not in known.scopes and code not in fenced:
+    elif _is_scope(code, known) and code not in known.scopes and code not in fenced:
         yield f"names the scope `{code}`, which no operation needs; correct it"
     elif (
         _HEADER.fullmatch(code)
@@ -165,3 +184,12 @@ def _code(code: str, fenced: str, known: Names) -> Iterator[str]:
         and code.lower() not in known.headers
     ):
         yield f"names the header `{code}`, which no operation has; correct the name"
+
+
+def _is_scope(code: str, known: Names) -> bool:
+    """Whether it reads like a scope: `sessions:of`, or `nobody:write`."""
+    if not _SCOPE.fullmatch(code):
+        return False
+    noun, _, verb = code.partition(":")
+    parts = [each.partition(":") for each in known.scopes]
+    return noun in {each for each, _, _ in parts} or verb in {each for _, _, each in parts}
