@@ -114,7 +114,9 @@ def _request(old: Operation, new: Operation, schemas: Schemas) -> Iterator[Chang
     if not before or not now:
         required = bool(now.get("required"))
         yield Change(
-            "request body: added" + (", required" if required else "") if now else "request body: removed",
+            "request body: added" + (", required" if required else "")
+            if now
+            else "request body: removed",
             breaking=required or not now,
         )
         return

@@ -18,7 +18,7 @@ Place = tuple[str, Json, Any]
 
 def example_differences(contract: Contract) -> Iterator[str]:
     """Examples that break their schemas; each with the place inside it."""
-    registry = Registry().with_resource(  # type: ignore[var-annotated]
+    registry = Registry().with_resource(
         _HERE, Resource.from_contents(contract.spec, default_specification=DRAFT4)
     )
     done: dict[int, list[str]] = {}

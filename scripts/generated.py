@@ -5,7 +5,7 @@ scopes. Nobody edits them; `python scripts/sync_spec.py` writes them.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -22,17 +22,21 @@ _SHOWN_FILES: Final = 4
 _SHOWN_LINES: Final = 12
 
 
-def texts(contract: Contract, rules: Mapping[str, Any], tree: Tree) -> dict[str, str]:
-    """Path -> text of everything that is generated; raises ValueError for an unreadable guide."""
-    told = guides.parsed(
-        {
-            PurePosixPath(path).stem: text
-            for path, text in tree.items()
-            if path.startswith(_GUIDES) and path.endswith(".md")
-        }
+def guide_texts(tree: Tree) -> tuple[tuple[str, str], ...]:
+    """(name, text) of every guide."""
+    return tuple(
+        (PurePosixPath(path).stem, tree[path])
+        for path in sorted(tree)
+        if path.startswith(_GUIDES) and path.endswith(".md")
     )
+
+
+def texts(
+    contract: Contract, rules: Mapping[str, Any], told: Sequence[tuple[str, str]]
+) -> dict[str, str]:
+    """Path -> text of everything that is generated; raises ValueError for an unreadable guide."""
     return {
-        **documents.committed(contract.spec, rules, told),
+        **documents.committed(contract.spec, rules, guides.parsed(dict(told))),
         SCOPE_TABLE: scope_table(contract, rules),
     }
 
@@ -53,7 +57,13 @@ def scope_table(contract: Contract, rules: Mapping[str, Any]) -> str:
         "`auth/scopes.py` by `make docs`; nobody edits it.",
     ]
     for tag in dict.fromkeys(each.tag for each in contract.operations):
-        lines += ["", f"## {tag}", "", "| operation | request | scope | credentials |", "|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {tag}",
+            "",
+            "| operation | request | scope | credentials |",
+            "|---|---|---|---|",
+        ]
         lines += [
             f"| {each.id} | `{each.method} {each.path}` | {_scope(rules[each.id])} "
             f"| {_credentials(rules[each.id])} |"
@@ -92,7 +102,8 @@ def copy_differences(wanted: Mapping[str, str], tree: Tree) -> Iterator[str]:
         elif path not in tree:
             yield f"{path}: is missing; {MEND}"
         elif number < _SHOWN_FILES:
-            yield f"{path}: is not what the contract makes; {MEND}\n{_lines(path, tree[path], text)}"
+            shown = _lines(path, tree[path], text)
+            yield f"{path}: is not what the contract makes; {MEND}\n{shown}"
         else:
             yield f"{path}: is not what the contract makes; {MEND}"
 
@@ -100,7 +111,14 @@ def copy_differences(wanted: Mapping[str, str], tree: Tree) -> Iterator[str]:
 def _lines(path: str, now: str, wanted: str) -> str:
     found = list(
         difflib.unified_diff(
-            now.splitlines(), wanted.splitlines(), f"{path} as it is", "as it would be", "", "", 1, ""
+            now.splitlines(),
+            wanted.splitlines(),
+            f"{path} as it is",
+            "as it would be",
+            "",
+            "",
+            1,
+            "",
         )
     )
     more = len(found) - _SHOWN_LINES

@@ -26,7 +26,9 @@ _CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+")
 _HEADER: Final = re.compile(r"(?:[A-Z][a-z0-9]*|ETag)(?:-[A-Z]{1,3}[a-z0-9]*)*(?<!-)")
 _SENT: Final = re.compile(r"-H \"?'?([A-Za-z-]+):")
 _SCOPE: Final = re.compile(r"[a-z][a-z_0-9]*:[a-z_]+")
-_SETTING: Final = re.compile(r"\b(?:RENSEI|WEBHOOK|LINEAR|GITHUB|WORKER|ROUTING|M2M)_[A-Z0-9_]*[A-Z0-9]\b")
+_SETTING: Final = re.compile(
+    r"\b(?:RENSEI|WEBHOOK|LINEAR|GITHUB|WORKER|ROUTING|M2M)_[A-Z0-9_]*[A-Z0-9]\b"
+)
 _LINK: Final = re.compile(r"\]\(((?:[^()\s]|\([^()\s]*\))+)\)")
 _ROW: Final = re.compile(r"^\| [^`].*\|$", re.MULTILINE)
 _FILE: Final = re.compile(r"[\w.-]+/[\w/.-]*")

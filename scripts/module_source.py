@@ -1,4 +1,4 @@
-"""`auth/scopes.py` and `settings.py` as their texts have them, which may not be what is imported."""
+"""`auth/scopes.py` and `settings.py` as their texts have them, whatever is imported."""
 
 import ast
 import sys
@@ -49,8 +49,8 @@ def _run(path: str, text: str) -> Any:
     try:
         exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102  # our own source
     except Exception as error:
-        line = getattr(error, "lineno", None)
-        place = f"{path}:{line}" if line else path
+        number = getattr(error, "lineno", None)
+        place = f"{path}:{number}" if number else path
         raise Unreadable(f"{place}: {error}; correct it") from error
     finally:
         del sys.modules[name]

@@ -6,6 +6,7 @@ released: the first number of the version has to rise for that, or the second wh
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,22 +20,25 @@ FOLDER: Final = "openapi/released/"
 FRAGMENTS: Final = "docs/changes"
 
 
-def latest(tree: Tree) -> str | None:
-    """The file of the newest release; None before the first."""
+def latest(tree: Tree) -> tuple[str, str] | None:
+    """The file of the newest release and its text; None before the first."""
     found = [path for path in tree if path.startswith(FOLDER) and path.endswith(".yaml")]
-    return max(found, key=lambda path: _numbers(Path(path).stem), default=None)
+    path = max(found, key=lambda path: _numbers(Path(path).stem), default=None)
+    return None if path is None else (path, tree[path])
 
 
-def breaking_differences(contract: Contract, tree: Tree) -> Iterator[str]:
+def breaking_differences(
+    contract: Contract, text: str, last: tuple[str, str] | None
+) -> Iterator[str]:
     """Every change since the last release that the version does not allow."""
-    path = latest(tree)
-    if path is None:
+    if last is None:
         yield f"{FOLDER}: no contract was ever released; copy the one that is, named VERSION.yaml"
         return
-    if tree[path] == tree.get("openapi/rensei-api.yaml"):
+    path, before_text = last
+    if before_text == text:
         return
     try:
-        before = loads(tree[path], path)
+        before = _parsed(before_text, path)
     except ContractError as error:
         yield f"{path}: {error.problems[0]}; restore it from the history"
         return
@@ -49,6 +53,11 @@ def breaking_differences(contract: Contract, tree: Tree) -> Iterator[str]:
                     f"{each.operation}: breaks clients of the last release: {change.text}; "
                     f"{_advice(before)}"
                 )
+
+
+@lru_cache(2)
+def _parsed(text: str, path: str) -> Contract:
+    return loads(text, path)
 
 
 def _advice(before: Contract) -> str:
@@ -85,9 +94,10 @@ def fragment(before: Contract, now: Contract) -> str:
 def write_fragment(root: Path) -> tuple[str, int]:
     """Write the fragment to docs/changes/; what to print, and the exit status."""
     files = [path.relative_to(root).as_posix() for path in (root / FOLDER).glob("*.yaml")]
-    path = latest(dict.fromkeys(files, ""))
-    if path is None:
+    last = latest(dict.fromkeys(files, ""))
+    if last is None:
         return f"{FOLDER} has no release to compare with", 2
+    path, _ = last
     text = fragment(load(root / path), load(root / "openapi" / "rensei-api.yaml"))
     if not text:
         return f"nothing has changed since {path}", 0

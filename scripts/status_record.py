@@ -64,7 +64,14 @@ def _meaning(spec: Json, node: Any, above: tuple[str, ...], *, named: bool = Fal
     return node
 
 
-def record_differences(contract: Contract, text: str | None) -> Iterator[str]:
+def fingerprints(contract: Contract) -> dict[str, str]:
+    """The fingerprint of every operation, by its id."""
+    return {each.id: fingerprint(contract, each) for each in contract.operations}
+
+
+def record_differences(
+    contract: Contract, marks: Mapping[str, str], text: str | None
+) -> Iterator[str]:
     """Everything in which the record and the contract disagree."""
     if text is None:
         yield f"{RECORD} is missing; {MEND}"
@@ -81,7 +88,7 @@ def record_differences(contract: Contract, text: str | None) -> Iterator[str]:
             continue
         mark, seen = entries[operation.id]
         yield from (f"{operation.id}: {each}" for each in _unlike(contract, operation, seen))
-        if mark != fingerprint(contract, operation):
+        if mark != marks[operation.id]:
             yield (
                 f"{operation.id}: the contract of its answers has changed since {RECORD} was "
                 f"written; {MEND}"
@@ -132,7 +139,7 @@ def written(contract: Contract, before: str | None, folder: Path | None) -> str:
     """
     seen: dict[str, dict[str, set[str]]] = {}
     kept = json.loads(before)["operations"] if before else {}
-    marks = {each.id: fingerprint(contract, each) for each in contract.operations}
+    marks = fingerprints(contract)
     for name, entry in kept.items():
         if marks.get(name) == entry["contract"]:
             _add(seen, name, entry["seen"])

@@ -11,6 +11,7 @@ release as a fragment of the changelog.
 """
 
 import argparse
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+
+import yaml
 
 # Started as a file, Python looks beside it and not in the root, where the project is.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -108,14 +111,17 @@ def further_differences(copies: Copies, tree: Tree, *, fast: bool = False) -> It
     contract = copies.contract
     yield from module_source.rules_told_twice(tree[module_source.SCOPES])
     yield from handler_bodies.body_differences(contract, dict(_handlers(tree)))
-    yield from status_record.record_differences(contract, tree.get(status_record.RECORD))
-    yield from released.breaking_differences(contract, tree)
+    marks = _fingerprints(tree[CONTRACT])
+    yield from status_record.record_differences(contract, marks, tree.get(status_record.RECORD))
+    yield from _breaking(tree[CONTRACT], released.latest(tree))
     if not fast:
-        yield from examples.example_differences(contract)
+        yield from _examples(tree[CONTRACT])
     wanted: Mapping[str, str] = {}
     if not fast and {each.id for each in contract.operations} <= set(copies.rules):
         try:
-            wanted = generated.texts(contract, copies.rules, tree)
+            wanted = _generated(
+                tree[CONTRACT], tree[module_source.SCOPES], generated.guide_texts(tree)
+            )
         except (ValueError, LookupError) as error:
             yield f"docs/guides: {error}; mend it, then {generated.MEND}"
         else:
@@ -127,16 +133,59 @@ def further_differences(copies: Copies, tree: Tree, *, fast: bool = False) -> It
     yield from guide_names.guide_differences({**made, **tree}, known)
 
 
+# What follows depends on few texts and is asked again and again while the others change.
+
+
+@lru_cache(2)
+def _fingerprints(text: str) -> Mapping[str, str]:
+    return status_record.fingerprints(_contract(text))
+
+
+@lru_cache(2)
+def _breaking(text: str, last: tuple[str, str] | None) -> list[str]:
+    return list(released.breaking_differences(_contract(text), text, last))
+
+
+@lru_cache(2)
+def _examples(text: str) -> list[str]:
+    return list(examples.example_differences(_contract(text)))
+
+
+@lru_cache(2)
+def _generated(text: str, scopes: str, guides: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return generated.texts(_contract(text), module_source.rules(scopes), guides)
+
+
 def found(tree: Tree, *, fast: bool = False) -> tuple[list[str], int]:
     """Every difference, and the number of operations."""
     try:
         copies = read(tree)
         told = [*differences(copies), *further_differences(copies, tree, fast=fast)]
     except ContractError as error:
-        return list(error.problems), 0
+        return [_with_operation(each, tree.get(CONTRACT, "")) for each in error.problems], 0
     except handler_source.Unreadable as error:
         return [str(error)], 0
     return list(dict.fromkeys(told)), len(copies.contract.operations)
+
+
+def _with_operation(problem: str, text: str) -> str:
+    """The problem of a contract that cannot be served, with the operation it speaks of."""
+    try:
+        paths = yaml.load(text, yaml.CSafeLoader)["paths"]
+    except (yaml.YAMLError, TypeError, KeyError):
+        return problem
+    within = [path for path in paths if re.search(rf"{re.escape(path)}(?![\w/-])", problem)]
+    if not within:
+        return problem
+    item = paths[max(within, key=len)]
+    named = [
+        str(each["operationId"])
+        for method, each in item.items()
+        if isinstance(each, dict)
+        and "operationId" in each
+        and re.search(rf"\b{method}\b", problem, re.IGNORECASE)
+    ]
+    return f"{', '.join(named)}: {problem}" if named else problem
 
 
 def report(tree: Tree, *, fast: bool = False) -> tuple[str, int]:
@@ -152,7 +201,9 @@ def write(root: Path) -> list[str]:
     """Write anew what is made from the contract; tells what changed."""
     tree = read_tree(root)
     copies = read(tree)
-    stale = generated.changes(generated.texts(copies.contract, copies.rules, tree), tree)
+    stale = generated.changes(
+        generated.texts(copies.contract, copies.rules, generated.guide_texts(tree)), tree
+    )
     record = tree.get(status_record.RECORD)
     noted = root / NOTED
     if record is not None or noted.is_dir():

@@ -5,6 +5,13 @@ from tests.drift.kinds import DRIFTS, HARMLESS, spread
 from tests.drift.sources import Mutation, Sources
 
 __all__ = [
-    "DRIFTS", "HARMLESS", "Mutation", "Sources", "contract_drifts", "copy_drifts",
-    "handler_drifts", "harmless_edits", "spread",
+    "DRIFTS",
+    "HARMLESS",
+    "Mutation",
+    "Sources",
+    "contract_drifts",
+    "copy_drifts",
+    "handler_drifts",
+    "harmless_edits",
+    "spread",
 ]

@@ -58,9 +58,7 @@ def _own(item: Any, operation: Any, where: str) -> list[dict[str, Any]]:
 def operation_renamed(sources: Sources, place: Place, random: Random) -> Mutation:
     item, operation = sources.item(place)
     operation["operationId"] = f"{place.id}Anew"
-    return _made(
-        operation_renamed, place, sources.with_item(place, item), operation["operationId"]
-    )
+    return _made(operation_renamed, place, sources.with_item(place, item), operation["operationId"])
 
 
 @drift()
@@ -133,9 +131,7 @@ def parameter_added(sources: Sources, place: Place, random: Random) -> Mutation:
 def parameter_removed(sources: Sources, place: Place, random: Random) -> Mutation | None:
     item, operation = sources.item(place)
     removable = [
-        each
-        for each in operation.get("parameters", [])
-        if sources.resolved(each)["in"] != "path"
+        each for each in operation.get("parameters", []) if sources.resolved(each)["in"] != "path"
     ]
     if not removable:
         return None
@@ -298,9 +294,7 @@ def refusal_removed(sources: Sources, place: Place, random: Random) -> Mutation 
 def refusal_documented_that_never_comes(sources: Sources, place: Place, random: Random) -> Mutation:
     item, operation = sources.item(place)
     operation["responses"]["410"] = {"$ref": "#/components/responses/NotFound"}
-    return _made(
-        refusal_documented_that_never_comes, place, sources.with_item(place, item)
-    )
+    return _made(refusal_documented_that_never_comes, place, sources.with_item(place, item))
 
 
 @drift()
@@ -398,9 +392,7 @@ def answer_opened(sources: Sources, place: Place, random: Random) -> Mutation | 
         return None
     name, node = found
     node["additionalProperties"] = True
-    return _made(
-        answer_opened, place, sources.with_component("schemas", name, node), wide=True
-    )
+    return _made(answer_opened, place, sources.with_component("schemas", name, node), wide=True)
 
 
 @drift()
@@ -410,9 +402,7 @@ def request_closed(sources: Sources, place: Place, random: Random) -> Mutation |
         return None
     name, node = found
     node["additionalProperties"] = False
-    return _made(
-        request_closed, place, sources.with_component("schemas", name, node), wide=True
-    )
+    return _made(request_closed, place, sources.with_component("schemas", name, node), wide=True)
 
 
 @drift()

@@ -78,7 +78,7 @@ def twins_exchanged(sources: Sources, place: Place, random: Random) -> Mutation 
     path = chosen(random, _twins(sources, place))
     if path is None:
         return None
-    folder, _, name = path.rpartition("/")
+    _folder, _, name = path.rpartition("/")
     others = [
         each
         for each in sources.texts
@@ -242,7 +242,9 @@ def readme_lost_a_setting(sources: Sources, place: Place, random: Random) -> Mut
 
 @drift(4)
 def readme_with_another_default(sources: Sources, place: Place, random: Random) -> Mutation:
-    found = list(re.finditer(r"^\| `[A-Z_0-9]+` \| `([^`]+)` \|", sources.texts["README.md"], re.M))
+    found = list(
+        re.finditer(r"^\| `[A-Z_0-9]+` \| `([^`]+)` \|", sources.texts["README.md"], re.MULTILINE)
+    )
     match = random.choice(found)
     edits = _rewritten(sources, "README.md", match, 1, match[1] + "0")
     return _made(readme_with_another_default, place, edits, "README.md")
@@ -250,7 +252,7 @@ def readme_with_another_default(sources: Sources, place: Place, random: Random) 
 
 @drift(4)
 def readme_leads_to_nothing(sources: Sources, place: Place, random: Random) -> Mutation:
-    found = list(re.finditer(r"^\| [a-z ]+ \| `([\w/]+)", sources.texts["README.md"], re.M))
+    found = list(re.finditer(r"^\| [a-z ]+ \| `([\w/]+)", sources.texts["README.md"], re.MULTILINE))
     match = random.choice([each for each in found if "/" in each[1]])
     edits = _rewritten(sources, "README.md", match, 1, match[1].rstrip("/") + "_gone/")
     return _made(readme_leads_to_nothing, place, edits, "README.md")
@@ -337,5 +339,3 @@ def record_of_nothing(sources: Sources, place: Place, random: Random) -> Mutatio
         return None
     record["operations"][f"{place.id}Once"] = record["operations"][place.id]
     return _made(record_of_nothing, place, _written(record), f"{place.id}Once")
-
-

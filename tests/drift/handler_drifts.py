@@ -59,9 +59,7 @@ def handler_without_contract(sources: Sources, place: Place, random: Random) -> 
 @drift()
 def handler_twice(sources: Sources, place: Place, random: Random) -> Mutation:
     path, function = sources.handlers[place.id]
-    other = random.choice(
-        [each for each, _ in sources.handlers.values() if each != path]
-    )
+    other = random.choice([each for each, _ in sources.handlers.values() if each != path])
     copied = sources.segment(path, function)
     return _made(handler_twice, place, {other: sources.texts[other] + f"\n\n{copied}\n"})
 
@@ -92,15 +90,13 @@ def argument_with_default_added(sources: Sources, place: Place, random: Random) 
         return None
     last = function.args.args[-1]
     new = sources.segment(path, last) + ', verbosity: str = "low"'
-    return _made(
-        argument_with_default_added, place, sources.spliced(path, last, new)
-    )
+    return _made(argument_with_default_added, place, sources.spliced(path, last, new))
 
 
 @drift()
 def argument_renamed(sources: Sources, place: Place, random: Random) -> Mutation | None:
     path, function = sources.handlers[place.id]
-    argument = chosen(random, [each for each in _arguments(function)])
+    argument = chosen(random, list(_arguments(function)))
     if argument is None:
         return None
     names = [
@@ -119,9 +115,7 @@ def argument_renamed(sources: Sources, place: Place, random: Random) -> Mutation
 def argument_dropped(sources: Sources, place: Place, random: Random) -> Mutation | None:
     """The handler takes a parameter or the body no longer; a local stands in its place."""
     path, function = sources.handlers[place.id]
-    droppable = [
-        each for each in _arguments(function) if each.arg not in {"user", "request"}
-    ]
+    droppable = [each for each in _arguments(function) if each.arg not in {"user", "request"}]
     argument = chosen(random, droppable)
     if argument is None:
         return None
@@ -221,9 +215,7 @@ def handler_reads_an_unknown_member(
     name = node.slice if isinstance(node, ast.Subscript) else node.args[0]
     if not isinstance(name, ast.Constant):
         return None
-    return _made(
-        handler_reads_an_unknown_member, place, sources.spliced(path, name, '"unheardOf"')
-    )
+    return _made(handler_reads_an_unknown_member, place, sources.spliced(path, name, '"unheardOf"'))
 
 
 @drift()
@@ -363,5 +355,3 @@ def group_of_kinds_changed(sources: Sources, place: Place, random: Random) -> Mu
     text = sources.texts[SCOPES]
     new = text[: found.start(1)] + gone + text[found.end(1) :]
     return _made(group_of_kinds_changed, place, {SCOPES: new}, wide=True)
-
-

@@ -57,9 +57,7 @@ def required_in_another_order(sources: Sources, place: Place, random: Random) ->
     name = random.choice(names)
     node = sources.component("schemas", name)
     node["required"].reverse()
-    return _made(
-        required_in_another_order, place, sources.with_component("schemas", name, node)
-    )
+    return _made(required_in_another_order, place, sources.with_component("schemas", name, node))
 
 
 @harmless()
@@ -150,9 +148,7 @@ def handlers_in_another_order(sources: Sources, place: Place, random: Random) ->
     first = min([function.lineno, *(each.lineno for each in function.decorator_list)])
     moved = lines[first - 1 : function.end_lineno]
     left = lines[: first - 1] + lines[function.end_lineno :]
-    return _made(
-        handlers_in_another_order, place, {path: "".join(left) + "\n\n" + "".join(moved)}
-    )
+    return _made(handlers_in_another_order, place, {path: "".join(left) + "\n\n" + "".join(moved)})
 
 
 @harmless()
@@ -200,7 +196,7 @@ def group_of_kinds_spelled_out(sources: Sources, place: Place, random: Random) -
 
 @harmless()
 def test_added(sources: Sources, place: Place, random: Random) -> Mutation:
-    new = f'async def test_{place.id.lower()}_again(client):\n    assert client\n'
+    new = f"async def test_{place.id.lower()}_again(client):\n    assert client\n"
     return _made(test_added, place, {f"tests/handlers/test_{place.id.lower()}_more.py": new})
 
 
