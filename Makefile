@@ -10,9 +10,10 @@ CASES ?= 5000
 SHARE ?= 1
 AT_ONCE ?= 0
 ONLY ?= tests
+RECORDED := tests/contract/test_examples.py tests/contract/test_refusals.py tests/handlers tests/test_app.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo wire test prove browser conformance bench check types redocly spectral contract fuzz docs lock clean
+.PHONY: help setup run dev demo wire test prove browser conformance bench check types redocly spectral contract clients fuzz docs record lock clean
 
 help: ## List the targets
 	@echo "Rensei server: make <target>"
@@ -101,9 +102,16 @@ contract: $(VENV)/.dev ## Judge a running server against the YAML: BASE_URL=... 
 fuzz: $(VENV)/.dev ## Fuzz a server of its own with Schemathesis, CASES examples an operation
 	FUZZ_EXAMPLES=$(CASES) $(PYTEST) tests/contract/test_schemathesis.py
 
-docs: $(VENV)/.dev ## Prove that all copies agree with the contract; write the reference into build/site
+docs: $(VENV)/.dev ## Write anew what is made from the contract: twins, map, llms.txt, scope table, build/site
 	$(RUN) scripts/sync_spec.py
 	$(RUN) -m pages.static_site
+
+record: $(VENV)/.dev ## Let the tests note which statuses they saw; ONLY=FILE for what one file sees
+	rm -rf build/statuses
+	RENSEI_STATUS_RECORD=$(CURDIR)/build/statuses $(PYTEST) -n $(AT_ONCE) --dist worksteal \
+		-m "not prove and not browser and not conformance" $(if $(filter tests,$(ONLY)),$(RECORDED),$(ONLY))
+	$(if $(filter tests,$(ONLY)),rm -f openapi/status-record.json)
+	$(RUN) scripts/sync_spec.py
 
 lock: $(VENV)/.dev ## Resolve requirements/*.in again, with hashes
 	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" dev.in -o dev.txt

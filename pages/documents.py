@@ -26,10 +26,13 @@ OVERVIEW: Final = "/docs/api/reference"
 _PLAIN: Final = {".md": MARKDOWN, ".txt": "text/plain"}
 
 
-def committed(spec: Json, scopes: Mapping[str, Rule]) -> dict[str, str]:
+def committed(
+    spec: Json, scopes: Mapping[str, Rule], told: Sequence[Guide] | None = None
+) -> dict[str, str]:
     """Every text that is generated and committed, by its path below the root of the project."""
     shown = reference.read(spec, scopes)
-    return twins.texts(shown, guides.read(), samples(shown, spec, EXAMPLE_URL))
+    told = guides.read() if told is None else told
+    return twins.texts(shown, told, samples(shown, spec, EXAMPLE_URL))
 
 
 def samples(shown: Reference, spec: Json, url: str) -> Samples:

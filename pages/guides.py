@@ -26,7 +26,12 @@ class Guide:
 
 def read(folder: Path = FOLDER) -> tuple[Guide, ...]:
     """All guides in their order; raises ValueError for one whose front matter is not whole."""
-    found = [_guide(path) for path in folder.glob("*.md")]
+    return parsed({path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.md")})
+
+
+def parsed(texts: Mapping[str, str]) -> tuple[Guide, ...]:
+    """The same from the texts of the guides by their names."""
+    found = [_guide(name, whole) for name, whole in texts.items()]
     return tuple(sorted(found, key=lambda guide: (guide.order, guide.name)))
 
 
@@ -39,15 +44,14 @@ def by_operation(guides: Iterable[Guide]) -> Mapping[str, tuple[Guide, ...]]:
     return found
 
 
-def _guide(path: Path) -> Guide:
-    whole = path.read_text(encoding="utf-8")
+def _guide(name: str, whole: str) -> Guide:
     parts = whole.split(_FENCE, 2)
     if len(parts) != 3 or parts[0]:
-        raise ValueError(f"{path.name} does not begin with front matter between lines of ---")
+        raise ValueError(f"{name}.md does not begin with front matter between lines of ---")
     front: dict[str, Any] = yaml.safe_load(parts[1])
     try:
         return Guide(
-            name=path.stem,
+            name=name,
             order=int(front["order"]),
             title=str(front["title"]),
             summary=str(front["summary"]),
@@ -55,4 +59,4 @@ def _guide(path: Path) -> Guide:
             text=parts[2].strip() + "\n",
         )
     except KeyError as error:
-        raise ValueError(f"{path.name} has no {error.args[0]} in its front matter") from error
+        raise ValueError(f"{name}.md has no {error.args[0]} in its front matter") from error

@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 import contract
 from settings import PROJECT
+from tests import statuses
 
 BASE_URL = "http://127.0.0.1:8080"
 PAGES = ("/docs", "/fleet")
@@ -72,6 +73,12 @@ async def judge(response: httpx.Response) -> None:
     await response.aread()
     if response.request.url.path.startswith(PAGES) or response.request.url.path == "/":
         return
+    statuses.note(
+        response.request.method,
+        response.request.url.path,
+        response.status_code,
+        response.headers.get("content-type", ""),
+    )
     if response.status_code >= 400:
         body = response.json()
         if "jsonrpc" in body:

@@ -16,6 +16,7 @@ from auth.scopes import RULES
 from contract.references import resolved
 from pages import reference
 from pages.samples import curl, python, typescript
+from tests import statuses
 from tests.contract.live import Live, live_server, seed
 from tests.contract.operations import CONTRACT, OPERATIONS, SAFE
 from tests.samples import Node, quick_httpx, run_python
@@ -25,8 +26,10 @@ SAMPLES: Final = reference.read(CONTRACT.spec, RULES).operations
 # Those that only read come first: they leave the world as it is for the next.
 BY_HARM: Final = sorted(SAMPLES, key=lambda each: each.method not in SAFE)
 
-# Silent but for errors, and with the status on a line of its own at the end.
-CURL: Final = """curl() { command curl -sS --max-time 20 -w '\\n%{http_code}' "$@"; }\n"""
+# Silent but for errors, and with the status and its media type on a line of its own at the end.
+CURL: Final = (
+    """curl() { command curl -sS --max-time 20 -w '\\n%{http_code} %{content_type}' "$@"; }\n"""
+)
 
 HERE: Final = "urn:contract"
 REGISTRY: Final = Registry().with_resource(
@@ -72,8 +75,11 @@ def test_the_curl_sample_of_the_reference_works(operation, live, in_its_world, t
             cwd=tmp_path,
             check=False,
         )
-        body, _, status = done.stdout.rpartition("\n")
+        body, _, last = done.stdout.rpartition("\n")
+        status, _, content_type = last.partition(" ")
         fine = done.returncode == 0 and status.startswith("2")
+        if fine:
+            statuses.note_operation(operation.id, int(status), content_type)
         return "" if fine else f"{status} {body}{done.stderr}\n{sample}"
 
     # What changes something is tried in a world of its own, whatever went before.

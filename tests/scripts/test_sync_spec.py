@@ -1,9 +1,9 @@
 """Each kind of difference is found, and its message says what to do."""
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -420,13 +420,14 @@ def test_versions_that_differ(
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[Copies], tuple[str, int]]:
     def tell(copies: Copies) -> tuple[str, int]:
         monkeypatch.setattr(sync_spec, "read", lambda _: copies)
-        return sync_spec.report(Path())
+        monkeypatch.setattr(sync_spec, "further_differences", lambda *_, **__: iter(()))
+        return sync_spec.report({})
 
     return tell
 
 
 def test_the_report_is_one_line_when_all_agree(told: Callable[..., tuple[str, int]]) -> None:
-    assert told(AGREED) == ("contract, handlers and scopes agree: 1 operations", 0)
+    assert told(AGREED) == ("the contract and all its copies agree: 1 operations", 0)
 
 
 def test_the_report_lists_the_differences(told: Callable[..., tuple[str, int]]) -> None:
@@ -437,23 +438,31 @@ def test_the_report_lists_the_differences(told: Callable[..., tuple[str, int]]) 
     assert all(line.startswith("- ") for line in text.splitlines()[1:])
 
 
-def test_a_contract_that_cannot_be_served_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "openapi").mkdir()
-    (tmp_path / sync_spec.CONTRACT).write_text("openapi: 3.1.0\npaths: {}\n")
-
-    text, status = sync_spec.report(tmp_path)
+def test_a_contract_that_cannot_be_served_is_reported() -> None:
+    text, status = sync_spec.report({sync_spec.CONTRACT: "openapi: 3.1.0\npaths: {}\n"})
 
     assert status == 1
     assert "write `openapi: 3.0.3`" in text
 
 
-@pytest.mark.parametrize("arguments", [["--check"], []])
-def test_the_command_checks_with_and_without_its_flag(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+def test_a_contract_that_cannot_be_served_names_the_operation() -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["paths"]["/api/things/{name}"] = spec["paths"].pop("/api/things/{id}")
+
+    text, status = sync_spec.report({sync_spec.CONTRACT: json.dumps(spec)})
+
+    assert status == 1
+    assert "- changeThing: POST /api/things/{name}: path parameter 'name' is not declared" in text
+
+
+def test_the_command_with_check_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sync_spec, "read", lambda _: AGREED)
+    monkeypatch.setattr(sync_spec, "further_differences", lambda *_, **__: iter(()))
+    monkeypatch.setattr(sync_spec, "write", lambda _: pytest.fail("it wrote"))
 
-    status = sync_spec.main(arguments)
+    status = sync_spec.main(["--check"])
 
     assert status == 0
     assert "agree: 1 operations" in capsys.readouterr().out
