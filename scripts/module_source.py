@@ -36,7 +36,7 @@ def rules_told_twice(text: str) -> Iterator[str]:
             for key in node.keys:
                 if isinstance(key, ast.Constant):
                     if key.value in seen:
-                        yield f"{SCOPES}: {key.value} stands twice in the table; keep one"
+                        yield f"{SCOPES}: {key.value!s} stands twice in the table; keep one"
                     seen.add(key.value)
 
 
