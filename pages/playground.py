@@ -71,7 +71,8 @@ def create_playground(
     contract: Contract, api: ASGIApp, own_address: str, refuse: Refuse
 ) -> ASGIApp:
     """Make the application below `PREFIX`. `api` serves the contract; `refuse` words every no."""
-    calls = {each.id: _Call(each, contract, own_address) for each in contract.operations}
+    paths = [each.split("/")[1:] for each in contract.spec["paths"]]
+    calls = {each.id: _Call(each, contract, paths, own_address) for each in contract.operations}
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, MOST_BYTES)
@@ -188,7 +189,9 @@ def _check_credential(credential: Any) -> None:
 class _Call:
     """One operation, and how a request to it is put together."""
 
-    def __init__(self, operation: Operation, contract: Contract, own_address: str) -> None:
+    def __init__(
+        self, operation: Operation, contract: Contract, paths: list[list[str]], own_address: str
+    ) -> None:
         self._operation = operation
         self._own = own_address.rstrip("/")
         self._host = urlsplit(own_address).netloc
@@ -197,12 +200,9 @@ class _Call:
             for name in operation.security
             if name
         }
-        self._segments = operation.path[1:].split("/")
+        self._segments = operation.path.split("/")[1:]
         self._rivals = [
-            segments
-            for each in contract.operations
-            if each.path != operation.path
-            and len(segments := each.path[1:].split("/")) == len(self._segments)
+            each for each in paths if len(each) == len(self._segments) and each != self._segments
         ]
         self._declared: dict[str, dict[str, str]] = {place: {} for place in _PLACES}
         for parameter in operation.parameters:
