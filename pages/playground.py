@@ -204,10 +204,9 @@ class _Call:
         self._rivals = [
             each for each in paths if len(each) == len(self._segments) and each != self._segments
         ]
-        self._declared: dict[str, dict[str, str]] = {place: {} for place in _PLACES}
-        for parameter in operation.parameters:
-            name = parameter["name"]
-            self._declared[parameter["in"]][name.lower()] = name
+        self._declared = {
+            (each["in"], _key(each["in"], each["name"])) for each in operation.parameters
+        }
         body = operation.raw.get("requestBody")
         self._types = tuple(resolved(contract.spec, body)["content"]) if body else ()
 
@@ -237,8 +236,7 @@ class _Call:
 
     def _known(self, place: str, values: Mapping[str, Any]) -> None:
         for name in values:
-            known = name.lower() if place == "header" else name
-            if known not in self._declared[place] and name not in self._declared[place].values():
+            if (place, _key(place, name)) not in self._declared:
                 raise Invalid(f"body.{place}.{name}: the operation has no such parameter")
 
     def _path(self, values: Mapping[str, str]) -> str:
@@ -311,6 +309,11 @@ class _Call:
         if scheme["in"] == "cookie":
             return "cookie", f"{scheme['name']}={_cookie(value, 'credential')}"
         return header or scheme["name"].lower(), value
+
+
+def _key(place: str, name: str) -> str:
+    """A name as names of its place are compared."""
+    return name.lower() if place == "header" else name
 
 
 def _text(value: str, place: str) -> bytes:
