@@ -71,7 +71,8 @@ def create_playground(
     contract: Contract, api: ASGIApp, own_address: str, refuse: Refuse
 ) -> ASGIApp:
     """Make the application below `PREFIX`. `api` serves the contract; `refuse` words every no."""
-    calls = {each.id: _Call(each, contract, own_address) for each in contract.operations}
+    paths = [each.split("/")[1:] for each in contract.spec["paths"]]
+    calls = {each.id: _Call(each, contract, paths, own_address) for each in contract.operations}
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, MOST_BYTES)
@@ -188,7 +189,9 @@ def _check_credential(credential: Any) -> None:
 class _Call:
     """One operation, and how a request to it is put together."""
 
-    def __init__(self, operation: Operation, contract: Contract, own_address: str) -> None:
+    def __init__(
+        self, operation: Operation, contract: Contract, paths: list[list[str]], own_address: str
+    ) -> None:
         self._operation = operation
         self._own = own_address.rstrip("/")
         self._host = urlsplit(own_address).netloc
@@ -197,17 +200,13 @@ class _Call:
             for name in operation.security
             if name
         }
-        self._segments = operation.path[1:].split("/")
+        self._segments = operation.path.split("/")[1:]
         self._rivals = [
-            segments
-            for each in contract.operations
-            if each.path != operation.path
-            and len(segments := each.path[1:].split("/")) == len(self._segments)
+            each for each in paths if len(each) == len(self._segments) and each != self._segments
         ]
-        self._declared: dict[str, dict[str, str]] = {place: {} for place in _PLACES}
-        for parameter in operation.parameters:
-            name = parameter["name"]
-            self._declared[parameter["in"]][name.lower()] = name
+        self._declared = {
+            (each["in"], _key(each["in"], each["name"])) for each in operation.parameters
+        }
         body = operation.raw.get("requestBody")
         self._types = tuple(resolved(contract.spec, body)["content"]) if body else ()
 
@@ -237,8 +236,7 @@ class _Call:
 
     def _known(self, place: str, values: Mapping[str, Any]) -> None:
         for name in values:
-            known = name.lower() if place == "header" else name
-            if known not in self._declared[place] and name not in self._declared[place].values():
+            if (place, _key(place, name)) not in self._declared:
                 raise Invalid(f"body.{place}.{name}: the operation has no such parameter")
 
     def _path(self, values: Mapping[str, str]) -> str:
@@ -311,6 +309,11 @@ class _Call:
         if scheme["in"] == "cookie":
             return "cookie", f"{scheme['name']}={_cookie(value, 'credential')}"
         return header or scheme["name"].lower(), value
+
+
+def _key(place: str, name: str) -> str:
+    """A name as names of its place are compared."""
+    return name.lower() if place == "header" else name
 
 
 def _text(value: str, place: str) -> bytes:

@@ -307,6 +307,7 @@ async def test_what_acts_on_a_browser_is_told_and_not_done(form, recorder):
         {"header": {"Content-Length": "0"}},
         {"header": {"Transfer-Encoding": "chunked"}},
         {"query": {"url": "http://evil.example"}},
+        {"query": {"X-Rensei-Org": "org"}},
         {"path": {"host": "evil.example"}},
         {"cookie": {"wos-session": "x"}},
     ],
