@@ -1,7 +1,7 @@
 """The named schemas of the contract, and where each is used."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pages import schemas
@@ -48,7 +48,8 @@ def read(spec: Json) -> dict[str, Component]:
     return {
         name: Component(
             name=name,
-            schema=schemas.read(spec, {"$ref": _PREFIX + name}),
+            # Its own page need not name it again.
+            schema=replace(schemas.read(spec, {"$ref": _PREFIX + name}), component=""),
             inside=tuple(sorted(each for each, inner in parts.items() if name in inner)),
             uses=tuple(Use(each, tuple(places)) for each, places in used[name].items()),
         )

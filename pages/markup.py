@@ -1,6 +1,7 @@
 """Texts of the contract as HTML: Markdown without raw HTML, and JSON with colours. All escaped."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from markdown_it import MarkdownIt
@@ -15,10 +16,24 @@ _JSON_TOKEN: Final = re.compile(
 )
 
 
+# What is a link already ends with `">` just before.
+_NAMED: Final = re.compile(r'(?<!">)<code>(\w+)</code>')
+
+
 # The renderer escapes what it is given, and the preset lets no raw HTML through.
 def markdown(text: str) -> Markup:
     """Blocks of Markdown."""
     return Markup(_MARKDOWN.render(text))  # noqa: S704
+
+
+def with_links(html: Markup, addresses: Mapping[str, str]) -> Markup:
+    """The names of operations in a text lead to their pages."""
+
+    def link(found: re.Match[str]) -> str:
+        address = addresses.get(found[1])
+        return found[0] if address is None else f'<a href="{escape(address)}">{found[0]}</a>'
+
+    return Markup(_NAMED.sub(link, html))  # noqa: S704
 
 
 def inline_markdown(text: str) -> Markup:

@@ -50,7 +50,10 @@ def create_pages(
     pages.url_map.strict_slashes = False
     pages.jinja_env.trim_blocks = True
     pages.jinja_env.lstrip_blocks = True
-    pages.jinja_env.filters["markdown"] = markup.markdown
+    named = {each.id: each.address for each in shown.operations}
+    pages.jinja_env.filters["markdown"] = lambda text: markup.with_links(
+        markup.markdown(text), named
+    )
     pages.jinja_env.filters["inline_markdown"] = markup.inline_markdown
     pages.jinja_env.filters["coloured"] = markup.coloured
     pages.jinja_env.globals["reference"] = shown

@@ -56,17 +56,19 @@ function startMenu() {
   }
 
   const button = document.querySelector(".menu-button");
-  const rest = [document.getElementById("main"), ...document.querySelectorAll(".top, .skip")];
-  const toggle = (open) => {
+  const toggle = (open, focused = open ? (current ?? menu) : button) => {
     root.classList.toggle("menu-open", open);
     button.setAttribute("aria-expanded", String(open));
-    for (const each of rest) each.inert = open;
-    (open ? (current ?? menu) : button).focus({ preventScroll: !open });
+    focused?.focus({ preventScroll: !open });
   };
   const opened = () => root.classList.contains("menu-open");
   button.addEventListener("click", () => toggle(!opened()));
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && opened()) toggle(false);
+  });
+  // Whoever goes on to another part of the page has done with the menu.
+  menu.addEventListener("focusout", ({ relatedTarget: next }) => {
+    if (opened() && next && !menu.contains(next) && next !== button) toggle(false, null);
   });
   document.addEventListener("click", (event) => {
     if (opened() && !menu.contains(event.target) && !button.contains(event.target)) toggle(false);

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pages.markup import coloured
+from pages.markup import coloured, markdown, with_links
 from pages.reference import Reference
 
 HARD: dict[str, Any] = {
@@ -48,3 +48,14 @@ def test_names_strings_and_values_are_told_apart() -> None:
 
 def test_what_is_no_json_has_no_colours() -> None:
     assert "<span" not in coloured('data: {"a": 1}', "text/event-stream")
+
+
+def test_names_of_operations_lead_to_their_pages_once() -> None:
+    text = markdown("`getThing`, `getOther`, [`getThing`](/x), `<b>getThing`")
+
+    html = with_links(text, {"getThing": '/docs/"things'})
+
+    assert html.count('<a href="/docs/&#34;things"><code>getThing</code></a>') == 1
+    assert html.count("<a ") == 2
+    assert "<code>getOther</code>" in html
+    assert "<b>" not in html
