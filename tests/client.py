@@ -70,7 +70,7 @@ class _Answered:
 async def judge(response: httpx.Response) -> None:
     """Raise when an answer breaks the contract, or a refusal is not the envelope."""
     await response.aread()
-    if response.request.url.path.startswith("/docs") or response.request.url.path == "/":
+    if response.request.url.path.startswith(("/docs", "/llms")) or response.request.url.path == "/":
         return
     if response.status_code >= 400:
         body = response.json()
