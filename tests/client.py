@@ -16,7 +16,7 @@ from settings import PROJECT
 from tests import statuses
 
 BASE_URL = "http://127.0.0.1:8080"
-PAGES = ("/docs", "/fleet")
+PAGES = ("/docs", "/fleet", "/llms")
 
 
 @cache

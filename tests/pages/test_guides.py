@@ -172,7 +172,7 @@ def test_every_picture_is_drawn_and_can_be_read_aloud(
             r"^```(sequence|states)\n(.*?)^```$", guide.text, re.MULTILINE | re.DOTALL
         )
         html = client.get(f"/docs/guides/{guide.name}").text
-        drawn = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+        drawn = re.findall(r"(?<=<figure).*?(<svg.*?</svg>)", html, re.DOTALL)
         assert len(drawn) == len(blocks) > 0, guide.name
         ids = re.findall(r'\bid="([^"]+)"', html)
         assert len(ids) == len(set(ids)), guide.name
@@ -244,6 +244,11 @@ def test_a_guide_that_is_not_whole_stops_the_start(
 
     with pytest.raises(ValueError, match=problem):
         guides.read(tmp_path)
+
+
+def test_every_column_of_a_guides_tables_has_a_name(told: tuple[Guide, ...]) -> None:
+    for guide in told:
+        assert "<th></th>" not in guide_prose.rendered(guide), guide.name
 
 
 def test_nothing_is_loaded_from_elsewhere(client: FlaskClient, told: tuple[Guide, ...]) -> None:
