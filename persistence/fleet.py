@@ -14,8 +14,8 @@ from persistence import database
 WORKERS_SHOWN: Final = 12
 SILENT_SHOWN: Final = 4
 CELLS_SHOWN: Final = 1_000
-SESSIONS_SHOWN: Final = 20
-EVENTS_SHOWN: Final = 14
+SESSIONS_SHOWN: Final = 16
+EVENTS_SHOWN: Final = 18
 WEBHOOKS_SHOWN: Final = 8
 
 MOST_LOOKED_AT: Final = 10_000

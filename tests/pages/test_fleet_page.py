@@ -5,6 +5,7 @@ import secrets
 
 import pytest
 
+from jobs.seal_audit import seal_audit
 from tests.client import BASE_URL
 
 ALL = ["glance", "charts", "sessions", "feed", "workers", "webhooks", "audit"]
@@ -106,13 +107,47 @@ async def test_the_page_shows_what_goes_on(make, run_job):
 
 
 async def test_audit_rows_are_shown_as_verified_because_they_were(make, run_job):
-    from jobs.seal_audit import seal_audit
-
     await run_job(seal_audit)
     text = await read(await make.browser(), "/fleet/parts?parts=audit")
 
     assert text.count('class="mark verified"') > 2
     assert "broken" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("update audit_events set event_type = 'other'", "its content is not what was hashed"),
+        ("update audit_events set signature = sha512(signature)", "its signature is wrong"),
+        ("delete from audit_events", "missing; row"),
+    ],
+)
+async def test_a_row_that_was_changed_is_shown_as_broken(make, superuser, run_job, change, named):
+    browser = await make.browser()
+    await run_job(seal_audit)
+    assert "mark broken" not in await read(browser, "/fleet/parts?parts=audit")
+
+    await superuser.execute(
+        f"{change} where workspace_id = %(org)s and sequence_number = ("
+        "select size - 2 from audit_chains where workspace_id = %(org)s)",
+        {"org": make.org_id},
+    )
+    text = await read(browser, "/fleet/parts?parts=audit")
+
+    assert text.count('class="mark broken"') == 1
+    assert named in text
+
+
+async def test_an_end_that_was_cut_off_is_shown_as_broken(make, superuser, run_job):
+    browser = await make.browser()
+    await run_job(seal_audit)
+    for cut, named in ((1, "is not the row that the chain ended with"), (8, "rows are missing")):
+        await superuser.execute(
+            "delete from audit_events where workspace_id = %(org)s and sequence_number > ("
+            "select size - %(cut)s from audit_chains where workspace_id = %(org)s)",
+            {"org": make.org_id, "cut": cut},
+        )
+        assert named in await read(browser, "/fleet/parts?parts=audit")
 
 
 async def test_another_organization_sees_nothing_of_it(make):
