@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from openapi_schema_validator import OAS30Validator
 
 from contract.loading import read
 from scripts import comparing, released
@@ -245,3 +246,68 @@ def test_the_fragment_of_the_changelog_names_what_changed() -> None:
     assert "### Changed" in text
     assert "! scope: things:write became things:all" in text
     assert released.fragment(read(SPEC), read(SPEC)) == ""
+
+
+# --- a second opinion ---
+
+
+def _values(schema: dict[str, Any]) -> list[Any]:
+    """Values on both sides of everything that the schema says."""
+    if schema.get("type") == "object":
+        return _objects(schema)
+    if "enum" in schema:
+        return [*schema["enum"], *([None] if schema.get("nullable") else [])]
+    kinds = {
+        "string": ["", "x" * schema.get("maxLength", 200)],
+        "integer": [0, 7],
+        "boolean": [True],
+    }
+    return [*kinds[schema["type"]], *([None] if schema.get("nullable") else [])]
+
+
+def _objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = [{}]
+    for name, each in schema["properties"].items():
+        values = _values(each)
+        optional = name not in schema.get("required", ())
+        made = [
+            *(made if optional else []),
+            *({**rest, name: value} for rest in made for value in values),
+        ]
+    is_open = schema.get("additionalProperties", True) is not False
+    return [*made, *({**each, "other": 1} for each in made if is_open)]
+
+
+def _refused(new: dict[str, Any], old: dict[str, Any]) -> list[Any]:
+    """Requests that fitted and fit no longer, and answers that fit and would not have."""
+    broken = [
+        each for each in _values(request(old)) if not OAS30Validator(request(new)).is_valid(each)
+    ]
+    return broken + [
+        each for each in _values(answer(new)) if not OAS30Validator(answer(old)).is_valid(each)
+    ]
+
+
+OF_BODIES: Final = {
+    name: edit
+    for name, (edit, text) in BREAKING.items()
+    if text.startswith(("request body", "200 answer")) and ("." in text or "closed" in text)
+}
+REMOVED: Final = {"request member removed", "answer member removed"}
+"""An open request still takes it, and an answer without it still fits: only people notice."""
+
+
+@pytest.mark.parametrize("name", sorted(OF_BODIES.keys() - REMOVED))
+def test_a_validator_refuses_what_breaks(name: str) -> None:
+    old = edited(lambda raw: None)["paths"]["/api/things/{id}"]["post"]
+    new = edited(OF_BODIES[name])["paths"]["/api/things/{id}"]["post"]
+
+    assert _refused(new, old) != []
+
+
+@pytest.mark.parametrize("name", sorted(QUIET.keys() - {"answer gains a member"}))
+def test_a_validator_takes_what_does_not_break(name: str) -> None:
+    old = edited(lambda raw: None)["paths"]["/api/things/{id}"]["post"]
+    new = edited(QUIET[name])["paths"]["/api/things/{id}"]["post"]
+
+    assert _refused(new, old) == []
