@@ -263,8 +263,8 @@ def test_every_page_shows_its_samples_one_of_them_chosen(
     for each in shown.operations:
         page = unescape(client.get(address(each)).text)
 
-        assert page.count('type="radio" name="language"') == 3
-        assert page.count(" checked>") == 1
+        tabs = re.findall(r'<input [^>]*name="language"[^>]*>', page)
+        assert ["checked" in each for each in tabs] == [True, False, False]
         assert "curl " in page
         assert "import httpx" in page
         assert "await fetch(" in page
