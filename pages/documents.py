@@ -28,7 +28,8 @@ _PLAIN: Final = {".md": MARKDOWN, ".txt": "text/plain"}
 def committed(spec: Json, scopes: Mapping[str, Rule]) -> dict[str, str]:
     """Every text that is generated and committed, by its path below the root of the project."""
     shown = reference.read(spec, scopes)
-    return twins.texts(shown, guides.read(), samples(shown, spec, EXAMPLE_URL))
+    told = guides.about(each.id for each in shown.operations)
+    return twins.texts(shown, told, samples(shown, spec, EXAMPLE_URL))
 
 
 def samples(shown: Reference, spec: Json, url: str) -> Samples:

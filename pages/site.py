@@ -49,7 +49,7 @@ def create_pages(
     pages.register_error_handler(HTTPException, _refuse)
     pages.after_request(_with_headers)
     _add_addresses(pages, shown, samples, public_url)
-    told = guides.read()
+    told = guides.about(each.id for each in shown.operations)
     documents.add(
         pages, shown, told, documents.samples(shown, contract_spec, public_url), public_url
     )
