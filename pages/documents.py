@@ -31,7 +31,8 @@ def committed(
 ) -> dict[str, str]:
     """Every text that is generated and committed, by its path below the root of the project."""
     shown = reference.read(spec, scopes)
-    told = guides.read() if told is None else told
+    if told is None:
+        told = guides.about(each.id for each in shown.operations)
     return twins.texts(shown, told, samples(shown, spec, EXAMPLE_URL))
 
 

@@ -35,6 +35,12 @@ def parsed(texts: Mapping[str, str]) -> tuple[Guide, ...]:
     return tuple(sorted(found, key=lambda guide: (guide.order, guide.name)))
 
 
+def about(operations: Iterable[str], folder: Path = FOLDER) -> tuple[Guide, ...]:
+    """The guides of which every operation is among these: those of a contract that has them all."""
+    known = set(operations)
+    return tuple(each for each in read(folder) if known.issuperset(each.operations))
+
+
 def by_operation(guides: Iterable[Guide]) -> Mapping[str, tuple[Guide, ...]]:
     """The guides that tell of each operation, in their order."""
     found: dict[str, tuple[Guide, ...]] = {}

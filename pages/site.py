@@ -65,7 +65,7 @@ def create_pages(
     _add_addresses(pages, shown, samples, public_url)
     _add_components(pages, shown)
     _add_search(pages, shown)
-    told = guides.read()
+    told = guides.about(each.id for each in shown.operations)
     documents.add(pages, shown, told, samples, public_url)
     return pages
 

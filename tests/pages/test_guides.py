@@ -68,6 +68,12 @@ def test_every_operation_is_told_of_by_a_guide_and_by_no_other_name(
         assert re.findall(r"\[`\w+`\](?![:(])", guide_prose.rendered(each)) == []
 
 
+def test_a_contract_without_an_operation_has_no_guide_that_tells_of_it() -> None:
+    shown = guides.about(set(RULES) - {"mcpCall"})
+
+    assert [each.name for each in shown] == [name for name in NAMES if name != "mcp"]
+
+
 def test_a_guide_and_its_operations_link_to_each_other(
     client: FlaskClient, told: tuple[Guide, ...], shown: Reference
 ) -> None:
