@@ -112,3 +112,5 @@ function startCopying() {
 startTheme();
 startMenu();
 startCopying();
+// The playground turns pages inside the document, so that a credential in memory survives.
+document.addEventListener("rensei:page", startCopying);

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from auth.scopes import Rule
-from pages import create_pages, search
+from pages import create_pages, guides, search
 from pages.reference import Reference
 from pages.search import Entry
 
@@ -75,9 +75,9 @@ def test_markdown_leaves_its_words() -> None:
     assert search.plain(text) == "See the guide of leases. a b said twice"
 
 
-def test_the_index_is_what_the_server_searches(
-    client: FlaskClient, entries: tuple[Entry, ...]
-) -> None:
+def test_the_index_is_what_the_server_searches(client: FlaskClient, shown: Reference) -> None:
+    entries = search.index(shown, guides.read())
+
     answer = client.get("/docs/search.json")
 
     assert answer.mimetype == "application/json"
