@@ -70,14 +70,17 @@ def test_guides_are_found_with_their_words(shown: Reference) -> None:
 
 
 def test_markdown_leaves_its_words() -> None:
-    text = "See [the *guide*](/docs/x) of `leases`.\n\n| a | b |\n\n> said # twice"
+    text = (
+        "See [the *guide*](/docs/x) of `leases`.\n\n```sh\ncurl x\n```\n| a | b |\n\n> said # twice"
+    )
 
     assert search.plain(text) == "See the guide of leases. a b said twice"
 
 
-def test_the_index_is_what_the_server_searches(
-    client: FlaskClient, entries: tuple[Entry, ...]
-) -> None:
+def test_the_index_is_what_the_server_searches(client: FlaskClient, shown: Reference) -> None:
+    guides: Any = client.application.jinja_env.globals["guides"]
+    entries = search.index(shown, guides)
+
     answer = client.get("/docs/search.json")
 
     assert answer.mimetype == "application/json"
