@@ -18,6 +18,8 @@ ID: Final = 8
 PATH: Final = 5
 TEXT: Final = 1
 
+# Commands and diagrams are found by the words around them.
+_BLOCKS: Final = re.compile(r"^(```+).*?^\1", re.DOTALL | re.MULTILINE)
 _MARKS: Final = re.compile(r"[*`_>#|]|\]\([^)]*\)|[\[\]]")
 _BLANKS: Final = re.compile(r"\s+")
 
@@ -81,7 +83,7 @@ def find(entries: Iterable[Entry], query: str, limit: int = LIMIT) -> list[Entry
 
 def plain(markdown: str) -> str:
     """The words of a Markdown text on one line."""
-    return _BLANKS.sub(" ", _MARKS.sub("", markdown)).strip()
+    return _BLANKS.sub(" ", _MARKS.sub("", _BLOCKS.sub("", markdown))).strip()
 
 
 def _score(entry: Entry, words: list[str]) -> int:

@@ -70,7 +70,9 @@ def test_guides_are_found_with_their_words(shown: Reference) -> None:
 
 
 def test_markdown_leaves_its_words() -> None:
-    text = "See [the *guide*](/docs/x) of `leases`.\n\n| a | b |\n\n> said # twice"
+    text = (
+        "See [the *guide*](/docs/x) of `leases`.\n\n```sh\ncurl x\n```\n| a | b |\n\n> said # twice"
+    )
 
     assert search.plain(text) == "See the guide of leases. a b said twice"
 

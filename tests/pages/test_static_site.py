@@ -58,13 +58,15 @@ def test_every_operation_component_and_list_has_a_file(site: Path, part: dict[st
         assert (site / name).exists()
 
 
-def test_every_link_is_relative_and_leads_to_a_file(site: Path) -> None:
+def test_every_link_is_relative_and_leads_to_a_file(site: Path, spec: dict[str, Any]) -> None:
+    # A guide may tell of an operation that this part of the contract leaves out.
+    whole = {each.address for each in reference.read(spec, RULES).operations}
     files = {str(each.relative_to(site)) for each in site.rglob("*")}
     pages = [each for each in files if each.endswith(".html")]
     for page in pages:
         for link in links(site / page):
             parts = urlsplit(link)
-            if parts.scheme:
+            if parts.scheme or link in whole:
                 continue
             assert not link.startswith("/"), (page, link)
             target = posixpath.normpath(posixpath.join(page, "..", unquote(parts.path)))
