@@ -45,7 +45,7 @@ def signature_differences(
 
 
 def _one(operation: Operation, handler: Handler) -> Iterator[str]:
-    place = f"handlers/{handler.module}.py: {handler.name}"
+    place = f"{operation.id}: handlers/{handler.module}.py: {handler.name}"
     declared = {argument_name(each["name"]): each for each in operation.parameters}
     for argument, parameter in declared.items():
         # Headers and cookies may stay with the framework; the rest is asked for to be used.
@@ -54,6 +54,11 @@ def _one(operation: Operation, handler: Handler) -> Iterator[str]:
                 f"{place} ignores the {parameter['in']} parameter `{parameter['name']}`; "
                 f"add the argument `{argument}`, or remove the parameter from the contract"
             )
+    if "requestBody" in operation.raw and not {"body", "request"} & set(handler.arguments):
+        yield (
+            f"{place} ignores the body; add the argument `body`, or remove the requestBody from "
+            "the contract"
+        )
     for argument in handler.arguments:
         if argument in declared or argument == "request":
             continue

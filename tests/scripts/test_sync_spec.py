@@ -166,19 +166,19 @@ def test_a_module_that_is_not_python() -> None:
 
 
 def test_a_path_parameter_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(dry_run): ..."))
+    message = only(handled("async def change_thing(dry_run, body): ..."))
 
     assert "ignores the path parameter `id`; add the argument `id_`" in message
 
 
 def test_a_query_parameter_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(id_): ..."))
+    message = only(handled("async def change_thing(id_, body): ..."))
 
     assert "ignores the query parameter `dryRun`; add the argument `dry_run`, or" in message
 
 
 def test_an_argument_that_the_contract_does_not_declare() -> None:
-    message = only(handled("async def change_thing(id_, dry_run, color): ..."))
+    message = only(handled("async def change_thing(id_, dry_run, body, color): ..."))
 
     assert "takes `color`, which the contract does not declare; add the parameter" in message
 
@@ -190,7 +190,7 @@ def test_header_body_user_and_request_may_be_arguments() -> None:
 
 
 def test_an_argument_for_everything() -> None:
-    message = only(handled("async def change_thing(id_, dry_run, **rest): ..."))
+    message = only(handled("async def change_thing(id_, dry_run, body, **rest): ..."))
 
     assert "takes **rest; write its arguments out" in message
 
@@ -199,6 +199,12 @@ def test_a_body_that_the_contract_does_not_have() -> None:
     message = only(edited(lambda raw: raw.pop("requestBody")))
 
     assert "takes a body; add a requestBody to the contract" in message
+
+
+def test_a_body_that_the_handler_ignores() -> None:
+    message = only(handled("async def change_thing(id_, dry_run): ..."))
+
+    assert message.startswith("changeThing: handlers/things.py: change_thing ignores the body")
 
 
 def test_a_user_of_a_public_operation() -> None:
