@@ -54,11 +54,6 @@ def _one(operation: Operation, handler: Handler) -> Iterator[str]:
                 f"{place} ignores the {parameter['in']} parameter `{parameter['name']}`; "
                 f"add the argument `{argument}`, or remove the parameter from the contract"
             )
-    if "requestBody" in operation.raw and not {"body", "request"} & set(handler.arguments):
-        yield (
-            f"{place} ignores the body; add the argument `body`, or remove the requestBody from "
-            "the contract"
-        )
     for argument in handler.arguments:
         if argument in declared or argument == "request":
             continue

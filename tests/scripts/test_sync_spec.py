@@ -12,6 +12,7 @@ from auth.scopes import Rule
 from contract import Contract
 from contract.loading import read as read_contract
 from scripts import sync_spec
+from scripts.handler_bodies import body_differences
 from scripts.handler_source import Handler, Unreadable, read_module
 from scripts.sync_spec import Copies, differences
 
@@ -202,9 +203,28 @@ def test_a_body_that_the_contract_does_not_have() -> None:
 
 
 def test_a_body_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(id_, dry_run): ..."))
+    source = "async def change_thing(id_, dry_run): return id_, dry_run"
 
-    assert message.startswith("changeThing: handlers/things.py: change_thing ignores the body")
+    told = list(body_differences(AGREED.contract, {"handlers/things.py": source}))
+
+    assert len(told) == 1
+    assert told[0].startswith("changeThing: handlers/things.py: change_thing ignores the body")
+
+
+def test_what_a_handler_answers_and_reads_is_in_the_contract() -> None:
+    source = (
+        "async def change_thing(id_, dry_run, body):\n"
+        "    if dry_run: return {'ok': id_}, 204\n"
+        "    return {'more': body['size']}, 200\n"
+    )
+
+    told = list(body_differences(AGREED.contract, {"handlers/things.py": source}))
+
+    assert {each.partition("change_thing ")[2].partition(",")[0] for each in told} == {
+        "answers 204",
+        "answers the member `more`",
+        "reads the member `size`",
+    }
 
 
 def test_a_user_of_a_public_operation() -> None:
