@@ -52,6 +52,8 @@ def _one(spec: Json, operation: Operation, function: Function) -> Iterator[str]:
                     )
     yield from _unread(operation, function)
     if known := _members(spec, _request_schema(spec, operation)):
+        if not {"body", "request"} & {each.arg for each in _arguments(function)}:
+            yield "ignores the body; take `body`, or remove the requestBody from the contract"
         for name in _read_of_body(function):
             if name not in known:
                 yield (
@@ -87,13 +89,16 @@ def _numbers(node: ast.expr) -> Iterator[int]:
 
 
 def _unread(operation: Operation, function: Function) -> Iterator[str]:
-    arguments = [*function.args.args, *function.args.kwonlyargs]
     read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     given = {argument_name(each["name"]): each["in"] for each in operation.parameters}
-    for each in arguments:
+    for each in _arguments(function):
         if each.arg in read or (each.arg != "body" and each.arg not in given):
             continue
         yield f"takes `{each.arg}` and never reads it; use it, or remove it from the contract"
+
+
+def _arguments(function: Function) -> list[ast.arg]:
+    return [*function.args.args, *function.args.kwonlyargs]
 
 
 def _read_of_body(function: Function) -> Iterator[str]:

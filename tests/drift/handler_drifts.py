@@ -115,7 +115,10 @@ def argument_renamed(sources: Sources, place: Place, random: Random) -> Mutation
 def argument_dropped(sources: Sources, place: Place, random: Random) -> Mutation | None:
     """The handler takes a parameter or the body no longer; a local stands in its place."""
     path, function = sources.handlers[place.id]
-    droppable = [each for each in _arguments(function) if each.arg not in {"user", "request"}]
+    # A header may stay with the framework: nobody has to take it.
+    headers = {"x_rensei_org", "x_rensei_project", "if_match", "if_none_match"}
+    headers |= {"user", "request", "last_event_id", "idempotency_key", "referer"}
+    droppable = [each for each in _arguments(function) if each.arg not in headers]
     argument = chosen(random, droppable)
     if argument is None:
         return None
@@ -212,6 +215,10 @@ def handler_reads_an_unknown_member(
     node = chosen(random, reads)
     if node is None:
         return None
+    body = sources.resolved(sources.item(place)[1].get("requestBody", {}))
+    schemas = [sources.resolved(each.get("schema", {})) for each in body["content"].values()]
+    if not all("properties" in each for each in schemas):
+        return None  # a provider's own, of which the contract names no member
     name = node.slice if isinstance(node, ast.Subscript) else node.args[0]
     if not isinstance(name, ast.Constant):
         return None

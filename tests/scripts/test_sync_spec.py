@@ -12,6 +12,7 @@ from auth.scopes import Rule
 from contract import Contract
 from contract.loading import read as read_contract
 from scripts import sync_spec
+from scripts.handler_bodies import body_differences
 from scripts.handler_source import Handler, Unreadable, read_module
 from scripts.sync_spec import Copies, differences
 
@@ -166,19 +167,19 @@ def test_a_module_that_is_not_python() -> None:
 
 
 def test_a_path_parameter_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(dry_run): ..."))
+    message = only(handled("async def change_thing(dry_run, body): ..."))
 
     assert "ignores the path parameter `id`; add the argument `id_`" in message
 
 
 def test_a_query_parameter_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(id_): ..."))
+    message = only(handled("async def change_thing(id_, body): ..."))
 
     assert "ignores the query parameter `dryRun`; add the argument `dry_run`, or" in message
 
 
 def test_an_argument_that_the_contract_does_not_declare() -> None:
-    message = only(handled("async def change_thing(id_, dry_run, color): ..."))
+    message = only(handled("async def change_thing(id_, dry_run, body, color): ..."))
 
     assert "takes `color`, which the contract does not declare; add the parameter" in message
 
@@ -190,7 +191,7 @@ def test_header_body_user_and_request_may_be_arguments() -> None:
 
 
 def test_an_argument_for_everything() -> None:
-    message = only(handled("async def change_thing(id_, dry_run, **rest): ..."))
+    message = only(handled("async def change_thing(id_, dry_run, body, **rest): ..."))
 
     assert "takes **rest; write its arguments out" in message
 
@@ -199,6 +200,31 @@ def test_a_body_that_the_contract_does_not_have() -> None:
     message = only(edited(lambda raw: raw.pop("requestBody")))
 
     assert "takes a body; add a requestBody to the contract" in message
+
+
+def test_a_body_that_the_handler_ignores() -> None:
+    source = "async def change_thing(id_, dry_run): return id_, dry_run"
+
+    told = list(body_differences(AGREED.contract, {"handlers/things.py": source}))
+
+    assert len(told) == 1
+    assert told[0].startswith("changeThing: handlers/things.py: change_thing ignores the body")
+
+
+def test_what_a_handler_answers_and_reads_is_in_the_contract() -> None:
+    source = (
+        "async def change_thing(id_, dry_run, body):\n"
+        "    if dry_run: return {'ok': id_}, 204\n"
+        "    return {'more': body['size']}, 200\n"
+    )
+
+    told = list(body_differences(AGREED.contract, {"handlers/things.py": source}))
+
+    assert {each.partition("change_thing ")[2].partition(",")[0] for each in told} == {
+        "answers 204",
+        "answers the member `more`",
+        "reads the member `size`",
+    }
 
 
 def test_a_user_of_a_public_operation() -> None:
