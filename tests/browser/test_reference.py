@@ -96,7 +96,8 @@ def test_every_link_of_the_menu_leads_to_a_page_of_its_own(walk):
 
     for address, each in pages.items():
         assert each["status"] == 200, address
-        assert each["current"] == [address]
+        # A page outside the reference may leave itself unmarked, but marks no other.
+        assert each["current"] in ([address], [] if "/reference/" not in address else [address])
         assert each["shown"], address
         assert each["heading"] in each["title"]
     assert len({each["heading"] for each in pages.values()}) == len(pages)
