@@ -22,8 +22,8 @@ ANYWHERE: Final = frozenset({"405", "413", "415", "429", "500", "503"})
 does, tests of the server as a whole have seen them, not tests of the operation."""
 
 UNSEEN: Final = ANYWHERE | {"400"}
-"""What no test of the single operation has to see: the 400 of a request that does not fit its schema
-is the same code for all, and the fuzzer judges it at each."""
+"""What no test of the single operation has to see: one piece of code answers 400 to whatever does
+not fit a schema, and the fuzzer judges it at each operation."""
 
 _PROSE: Final = frozenset({"description", "summary", "example", "examples", "tags", "title"})
 _NAMES: Final = frozenset({"properties", "responses", "headers", "content", "schemas"})
