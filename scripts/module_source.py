@@ -34,7 +34,7 @@ def rules_told_twice(text: str) -> Iterator[str]:
         if isinstance(node, ast.Dict):
             seen = set()
             for key in node.keys:
-                if isinstance(key, ast.Constant):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
                     if key.value in seen:
                         yield f"{SCOPES}: {key.value!s} stands twice in the table; keep one"
                     seen.add(key.value)
