@@ -12,7 +12,7 @@ import uuid
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import contract
 from settings import PROJECT
@@ -37,6 +37,21 @@ def note_operation(operation_id: str, status: int, content_type: str) -> None:
     kinds = _seen[operation_id][str(status)]
     if media_type := content_type.partition(";")[0].strip().lower():
         kinds.add(media_type)
+
+
+def noting(application: Any) -> Any:
+    """The application, with its answers noted: what sockets and SDKs see, no client here does."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                kind = dict(message["headers"]).get(b"content-type", b"").decode()
+                note(scope["method"], scope["path"], message["status"], kind)
+            await send(message)
+
+        await application(scope, receive, sent if scope["type"] == "http" else send)
+
+    return serve if FOLDER else application
 
 
 def _operation(method: str, path: str) -> str | None:

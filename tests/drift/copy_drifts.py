@@ -121,7 +121,7 @@ def scope_table_edited(sources: Sources, place: Place, random: Random) -> Mutati
 
 def _guides(sources: Sources) -> list[str]:
     paths = [each for each in sources.texts if re.fullmatch(r"docs/guides/[\w-]+\.md", each)]
-    return sorted(paths) or ["docs/a2a.md", "docs/audit.md", "docs/mcp.md"]
+    return sorted(paths)
 
 
 def _in_guides(
