@@ -26,7 +26,8 @@ from domain.errors import Forbidden, OAuthRefusal, TooMany, Unauthenticated, Una
 from domain.ids import fingerprint
 from domain.principal import Principal
 from handlers.refusals import refuse
-from pages import create_pages
+from pages import create_pages, playground
+from pages.fleet import create_fleet
 from persistence import database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
 from services import (
@@ -44,6 +45,8 @@ CONTRACT: Final = settings.PROJECT / "openapi" / "rensei-api.yaml"
 
 PAGE_THREADS: Final = 4
 REFUSALS_SECONDS: Final = 1.0
+
+PAGES: Final = frozenset({"/", "/docs", "/llms.txt", "/llms-full.txt"})
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +68,8 @@ def create_app(given: settings.Settings | None = None) -> ASGIApp:
     loaded, api = _prepared.pop() if _prepared else _build()
     site: Any = create_pages(loaded.spec, RULES, now.own_address)
     pages: Any = WSGIMiddleware(site, workers=PAGE_THREADS)
-    return _side_by_side(api, pages)
+    tried = playground.create_playground(loaded, api, now.own_address, refuse)
+    return _side_by_side(api, pages, tried, create_fleet(api))
 
 
 def prepare() -> None:
@@ -107,14 +111,21 @@ def find_handlers() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _side_by_side(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
-    """Pages under `/` itself and `/docs`; everything else is the contract's."""
+def _side_by_side(api: ASGIApp, pages: ASGIApp, tried: ASGIApp, fleet: ASGIApp) -> ASGIApp:
+    """The pages' own addresses, all below `/docs` (the playground's calls among them) and `/fleet`;
+    the rest is the contract's."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
-            if path == "/" or path.startswith("/docs/") or path == "/docs":
+            if path.startswith(playground.PREFIX):
+                await tried(scope, receive, send)
+                return
+            if path in PAGES or path.startswith("/docs/"):
                 await pages(scope, receive, send)
+                return
+            if path == "/fleet" or path.startswith("/fleet/"):
+                await fleet(scope, receive, send)
                 return
         await api(scope, receive, send)
 

@@ -339,7 +339,7 @@ class Settings:
         "RENSEI_EMBEDDER",
         _embedder,
         None,
-        "by what agents' notes are found beside their words: `wordllama`, see docs/mcp.md",
+        "by what agents' notes are found beside their words: `wordllama`, see docs/guides/mcp.md",
     )
     worker_api_key: Secret | None = _setting(
         "WORKER_API_KEY",

@@ -53,13 +53,18 @@ def load(path: Path) -> Contract:
     The text never passes a template engine, so braces in descriptions survive. Raises
     `ContractError` that lists everything which would make the contract unsafe to serve.
     """
+    return loads(path.read_bytes(), str(path))
+
+
+def loads(text: str | bytes, name: str) -> Contract:
+    """Read the contract from its text; `name` is what messages call it."""
     try:
         # The loader below derives from CSafeLoader, so it makes plain data only.
-        spec = yaml.load(path.read_bytes(), _Loader)
+        spec = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ContractError([f"{path}: {error}. Correct the YAML."]) from error
+        raise ContractError([f"{name}: {error}. Correct the YAML."]) from error
     if not isinstance(spec, dict):
-        raise ContractError([f"{path}: not a mapping. Start it with `openapi: 3.0.3`."])
+        raise ContractError([f"{name}: not a mapping. Start it with `openapi: 3.0.3`."])
     return read(spec)
 
 

@@ -6,7 +6,7 @@ import orjson
 
 import settings
 from domain.a2a_cards import ORG_SKILLS, PLATFORM_SKILLS, normalised, own_card
-from domain.errors import Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import new_id
 from domain.principal import Principal
 from domain.version import VERSION
@@ -59,7 +59,10 @@ async def register_a2a_agent(body: dict[str, Any], user: Principal) -> Reply:
     async with database.statement() as db:
         known = await a2a_agents.find_by_url(db, org_id, url)
     if known is not None:
-        return await _fetch_again(user, known.id, body)
+        try:
+            return await _fetch_again(user, known.id, body)
+        except NotFound:
+            raise Conflict("The agent was removed meanwhile; register it again") from None
     try:
         found = await look(url)
     except NoCard as error:

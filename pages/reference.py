@@ -1,16 +1,20 @@
 """The reference as data: what its pages show, read from the contract once, at start."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
+from pages import components
+from pages.components import METHODS, Component
 from pages.schemas import Json, Schema, resolve
 from pages.schemas import read as read_schema
 
-METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_PERMISSIONS: Final = "*Permissions:*"
 
 
 class Rule(Protocol):
@@ -115,6 +119,33 @@ class Operation:
     body: Body | None
     responses: tuple[Response, ...]
 
+    @property
+    def address(self) -> str:
+        """Where its page is."""
+        return f"/docs/api/reference/{quote(self.slug, safe='()')}/{quote(self.id)}"
+
+    @property
+    def prose(self) -> str:
+        """The description without its last line, the one about permissions."""
+        return self.description.partition(_PERMISSIONS)[0].rstrip()
+
+    @property
+    def permissions(self) -> str:
+        """What the description says about permissions beyond the scope, with a capital first."""
+        text = self.description.partition(_PERMISSIONS)[2].strip()
+        only_the_scope = text.strip("`.") in {self.scope, f"{self.scope}`"}
+        return "" if only_the_scope else text[:1].upper() + text[1:]
+
+    @property
+    def samples(self) -> tuple[tuple[str, Media], ...]:
+        """Every response with a body to show, by status."""
+        return tuple(
+            (response.status, each)
+            for response in self.responses
+            for each in response.media
+            if each.example_text
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Tag:
@@ -124,6 +155,12 @@ class Tag:
     slug: str
     description: str
     operations: tuple[Operation, ...]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The beginnings of the paths of its operations, most used first: `/api/sessions`."""
+        starts = Counter("/".join(each.path.split("/")[:3]) for each in self.operations)
+        return tuple(name for name, _ in starts.most_common())
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +172,7 @@ class Reference:
     description: str
     tags: tuple[Tag, ...]
     schemes: Mapping[str, Scheme]
+    components: Mapping[str, Component]
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -145,8 +183,9 @@ class Reference:
 def read(spec: Json, scopes: Mapping[str, Rule]) -> Reference:
     """Read the contract; raises LookupError for an operation that `scopes` does not name."""
     operations = list(_operations(spec, scopes))
-    names = dict.fromkeys(tag["name"] for tag in spec.get("tags", ()))
-    names |= dict.fromkeys(tag for tag, _ in operations)
+    # The list of tags goes by the alphabet; the sections come as the author wants them read.
+    names = dict.fromkeys(tag for tag, _ in operations)
+    names |= dict.fromkeys(tag["name"] for tag in spec.get("tags", ()))
     descriptions = {tag["name"]: tag.get("description", "") for tag in spec.get("tags", ())}
     return Reference(
         title=spec["info"]["title"],
@@ -162,6 +201,7 @@ def read(spec: Json, scopes: Mapping[str, Rule]) -> Reference:
             for name in names
         ),
         schemes=_schemes(spec),
+        components=components.read(spec),
     )
 
 

@@ -65,6 +65,15 @@ class Schema:
             return True
         return self.items is not None and self.items.has_inside
 
+    @property
+    def inside_words(self) -> str:
+        """What there is inside, in words: `3 members`, `2 alternatives`, `each item`."""
+        if self.members:
+            return _counted(len(self.members), "member")
+        if self.choices:
+            return _counted(sum(len(each.schemas) for each in self.choices), "alternative")
+        return "each item" if self.items is not None else "members"
+
 
 def resolve(spec: Json, node: Json) -> tuple[Json, str]:
     """Follow `$ref` to its end; answers the node and the name of the last component."""
@@ -112,6 +121,10 @@ def read(spec: Json, node: Json, above: frozenset[str] = frozenset()) -> Schema:
             if keyword in node
         ),
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _type(node: Json) -> str:

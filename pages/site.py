@@ -1,16 +1,18 @@
 """The pages as a Flask application: addresses, templates, errors and headers."""
 
+import hashlib
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask, abort, jsonify, redirect, render_template, request, url_for
-from markdown_it import MarkdownIt
-from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from pages import curl, reference
+from pages import answers, documents, guides, markup, picture, playground_form, reference, search
 from pages.reference import Operation, Reference, Rule
+from pages.samples import Sample, SamplesOf, samples_of
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -23,8 +25,7 @@ HEADERS: Final = {
 FIRST_CALL: Final = "whoami"
 """The operation with which the overview begins, when the contract has it."""
 
-# The preset takes no raw HTML. Images are off, since they would be loaded from foreign hosts.
-_MARKDOWN: Final = MarkdownIt("js-default").disable("image")
+LONGEST_QUERY: Final = 200
 
 
 def create_pages(
@@ -37,39 +38,67 @@ def create_pages(
     a scope.
     """
     shown = reference.read(contract_spec, scopes)
-    samples = {each.id: curl.sample(each, contract_spec, public_url) for each in shown.operations}
+
+    made: dict[str, tuple[Sample, ...]] = {}
+
+    def samples(operation: Operation) -> tuple[Sample, ...]:
+        if operation.id not in made:
+            made[operation.id] = samples_of(operation, contract_spec, public_url)
+        return made[operation.id]
 
     pages = Flask(__name__, static_url_path="/docs/static")
     pages.url_map.strict_slashes = False
     pages.jinja_env.trim_blocks = True
     pages.jinja_env.lstrip_blocks = True
-    pages.jinja_env.filters["markdown"] = _markdown
-    pages.jinja_env.filters["inline_markdown"] = _inline_markdown
+    named = {each.id: each.address for each in shown.operations}
+    pages.jinja_env.filters["markdown"] = lambda text: markup.with_links(
+        markup.markdown(text), named
+    )
+    pages.jinja_env.filters["inline_markdown"] = markup.inline_markdown
+    pages.jinja_env.filters["coloured"] = markup.coloured
     pages.jinja_env.globals["reference"] = shown
+    pages.jinja_env.globals["playground_form"] = playground_form.form
     pages.register_error_handler(HTTPException, _refuse)
     pages.after_request(_with_headers)
+    pages.after_request(answers.travel)
+    pages.url_defaults(_name_the_version(Path(str(pages.static_folder))))
     _add_addresses(pages, shown, samples, public_url)
+    _add_components(pages, shown)
+    _add_search(pages, shown)
+    told = guides.about(each.id for each in shown.operations)
+    documents.add(pages, shown, told, samples, public_url)
     return pages
 
 
-def _add_addresses(
-    pages: Flask, shown: Reference, samples: Mapping[str, str], public_url: str
-) -> None:
+def _add_addresses(pages: Flask, shown: Reference, samples: SamplesOf, public_url: str) -> None:
     neighbours = _neighbours(shown.operations)
+    lede, _, common = shown.description.strip().partition("\n\n")
+    tags = {each.slug: each for each in shown.tags}
 
     @pages.get("/")
     def start() -> Response:
         return redirect(url_for("overview"))
 
+    @pages.get("/docs")
+    def docs() -> Response:
+        return redirect(url_for("overview"))
+
     @pages.get("/docs/api/reference")
+    @answers.kept
     def overview() -> str:
+        first = neighbours.get(FIRST_CALL, (None,))[0]
         return render_template(
             "overview.html",
             public_url=public_url,
-            first_call=samples.get(FIRST_CALL),
+            first=first,
+            lede=lede,
+            common=common,
+            picture=picture.columns(shown.tags),
+            first_call=samples(first)[0].text if first else None,
         )
 
     @pages.get("/docs/api/reference/<slug>/<operation_id>")
+    @answers.kept
     def operation(slug: str, operation_id: str) -> str:
         if operation_id not in neighbours:
             abort(404)
@@ -79,10 +108,44 @@ def _add_addresses(
         return render_template(
             "operation.html",
             operation=found,
-            sample=samples[operation_id],
+            tag=tags[slug],
+            samples=samples(found),
             before=before,
             after=after,
         )
+
+
+def _add_components(pages: Flask, shown: Reference) -> None:
+    by_id = {each.id: each for each in shown.operations}
+
+    @pages.get("/docs/api/reference/components")
+    @answers.kept
+    def components() -> str:
+        return render_template("components.html", components_shown=True)
+
+    @pages.get("/docs/api/reference/components/<name>")
+    @answers.kept
+    def component(name: str) -> str:
+        if name not in shown.components:
+            abort(404)
+        return render_template("component.html", component=shown.components[name], by_id=by_id)
+
+
+def _add_search(pages: Flask, shown: Reference) -> None:
+    @cache
+    def entries() -> tuple[search.Entry, ...]:
+        # The guides are there by the first question, whoever brought them.
+        guides: Any = pages.jinja_env.globals["guides"]
+        return search.index(shown, guides)
+
+    @pages.get("/docs/search.json")
+    def search_index() -> Response:
+        return jsonify(search.as_json(entries()))
+
+    @pages.get("/docs/search", endpoint="search")
+    def search_page() -> str:
+        query = request.args.get("q", "")[:LONGEST_QUERY].strip()
+        return render_template("search.html", query=query, hits=search.find(entries(), query))
 
 
 def _neighbours(
@@ -94,6 +157,21 @@ def _neighbours(
         each.id: (each, previous, following)
         for each, previous, following in zip(operations, before, after, strict=True)
     }
+
+
+def _name_the_version(folder: Path) -> Any:
+    """Give the address of each static file the hash of what is in it, so that it may be kept."""
+
+    @cache
+    def version(name: str, _: int) -> str:
+        return hashlib.sha256((folder / name).read_bytes()).hexdigest()[:10]
+
+    def add(endpoint: str, values: dict[str, Any]) -> None:
+        name = values.get("filename", "")
+        if endpoint == "static" and (folder / name).is_file():
+            values.setdefault("v", version(name, (folder / name).stat().st_mtime_ns))
+
+    return add
 
 
 def _refuse(error: HTTPException) -> Response:
@@ -115,12 +193,3 @@ def _refuse(error: HTTPException) -> Response:
 def _with_headers(response: Response) -> Response:
     response.headers.update(HEADERS)
     return response
-
-
-# The renderer escapes what it is given, and the preset lets no raw HTML through.
-def _markdown(text: str) -> Markup:
-    return Markup(_MARKDOWN.render(text))  # noqa: S704
-
-
-def _inline_markdown(text: str) -> Markup:
-    return Markup(_MARKDOWN.renderInline(text.strip()))  # noqa: S704

@@ -29,6 +29,22 @@ select sequence_number, entry_hash from audit_events
 where workspace_id = :workspace and sequence_number = any(:numbers)
 """)
 
+_SEE_HOT: Final = "select set_config('rensei.workspace', %(workspace)s, true)"
+
+# The row before the first one shown comes along, since what follows it names its hash.
+_TAIL: Final = """
+select now() as now, c.size, c.head_hash, p.tree_size, p.created_at as covered_at,
+       k.public_key, k.revoked_at, e.*
+  from audit_chains c
+  left join audit_events e on e.workspace_id = c.workspace_id
+   and e.sequence_number > c.size - %(most)s - 1 and e.sequence_number <= c.size
+  left join audit_keys k on k.workspace_id = c.workspace_id and k.kid = e.signing_key_id
+  left join audit_checkpoints p on p.workspace_id = c.workspace_id
+   and p.tree_size = c.checkpoint_size
+ where c.workspace_id = %(workspace)s
+ order by e.sequence_number
+"""
+
 
 @asynccontextmanager
 async def of(workspace_id: str) -> AsyncIterator[AsyncConnection]:
@@ -76,6 +92,19 @@ async def newest(
             query = query.where(audit_events.c.entity_id == entity_id)
         query = query.limit(limit).offset(min(offset, MOST_OFFSET))
     return list(await db.execute(query.order_by(audit_events.c.sequence_number.desc())))
+
+
+async def tail(workspace_id: str, most: int) -> list[Any]:
+    """The newest rows and the one before them, oldest first, each with the public key it names, the
+    chain's end and its newest checkpoint: all of one moment.
+
+    A chain whose newest rows are not there has one row without a number; one that was never begun
+    has none.
+    """
+    async with database.hot_transaction() as db, db.pipeline():
+        await db.execute(_SEE_HOT, {"workspace": workspace_id})
+        found = await db.execute(_TAIL, {"workspace": workspace_id, "most": most})
+        return list(await found.fetchall())
 
 
 async def between(

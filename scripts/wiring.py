@@ -45,7 +45,7 @@ def signature_differences(
 
 
 def _one(operation: Operation, handler: Handler) -> Iterator[str]:
-    place = f"handlers/{handler.module}.py: {handler.name}"
+    place = f"{operation.id}: handlers/{handler.module}.py: {handler.name}"
     declared = {argument_name(each["name"]): each for each in operation.parameters}
     for argument, parameter in declared.items():
         # Headers and cookies may stay with the framework; the rest is asked for to be used.

@@ -43,6 +43,27 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """A row, what is wrong with it, and whether the newest checkpoint covers it."""
+
+    row: Any
+    broken: Broken | None
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """How a chain ends at a moment: how long it is, how much of it the newest checkpoint covers and
+    since when, and its newest rows, newest first."""
+
+    now: datetime | None
+    size: int
+    covered: int
+    covered_at: datetime | None
+    rows: tuple[Checked, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Key:
     public: Ed25519PublicKey
     revoked_at: datetime | None
@@ -71,7 +92,7 @@ class _Checker:
         """Check the next rows, and the checkpoints that end among them."""
         start, good = self.next - 1, []
         for row in rows:
-            self.broken = self._wrong(row)
+            self.broken = self.wrong(row)
             if self.broken is not None:
                 break
             good.append(row.entry_hash)
@@ -89,7 +110,8 @@ class _Checker:
                 break
         self._known = {node: self._known[node] for node in merkle.root_nodes(self.next - 1)}
 
-    def _wrong(self, row: Any) -> Broken | None:
+    def wrong(self, row: Any) -> Broken | None:
+        """What is wrong with the row that comes next; None when nothing is."""
         hashed = row.entry_hash.hex()
 
         def broken(reason: str) -> Broken:
@@ -177,6 +199,35 @@ async def _verify(workspace_id: str, first: int) -> dict[str, Any]:
         "complete": is_complete,
         "nextSequence": None if is_complete else checker.next,
     }
+
+
+async def newest(workspace_id: str, most: int) -> Tail:
+    """The newest rows, each checked now: its content against its hash, its signature, and that it
+    follows the row before it."""
+    return await asyncio.to_thread(
+        _checked, workspace_id, most, await audit_log.tail(workspace_id, most)
+    )
+
+
+def _checked(workspace_id: str, most: int, found: Sequence[Any]) -> Tail:
+    if not found:
+        return Tail(None, 0, 0, None, ())
+    end = found[0]
+    rows = [row for row in found if row.sequence_number is not None]
+    checked: list[Checked] = []
+    for before, row in zip((None, *rows), rows, strict=False):
+        if row.sequence_number <= end.size - most:
+            continue
+        keys = {}
+        if row.public_key is not None:
+            public = Ed25519PublicKey.from_public_bytes(row.public_key)
+            keys[row.signing_key_id] = _Key(public, row.revoked_at)
+        expected = row.sequence_number if before is None else before.sequence_number + 1
+        broken = _Checker(workspace_id, expected, before, {}, keys).wrong(row)
+        if broken is None and row is rows[-1]:
+            broken = _wrong_end(end, row.entry_hash.hex())
+        checked.append(Checked(row, broken, row.sequence_number <= (end.tree_size or 0)))
+    return Tail(end.now, end.size, end.tree_size or 0, end.covered_at, tuple(reversed(checked)))
 
 
 def _wrong_end(head: Any, last_hash: str) -> Broken | None:

@@ -13,9 +13,10 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 import contract
 from settings import PROJECT
+from tests import statuses
 
 BASE_URL = "http://127.0.0.1:8080"
-FOREIGN = ("/docs", "/nowhere")
+PAGES = ("/docs", "/fleet", "/llms")
 
 
 @cache
@@ -70,8 +71,14 @@ class _Answered:
 async def judge(response: httpx.Response) -> None:
     """Raise when an answer breaks the contract, or a refusal is not the envelope."""
     await response.aread()
-    if response.request.url.path.startswith("/docs") or response.request.url.path == "/":
+    if response.request.url.path.startswith(PAGES) or response.request.url.path == "/":
         return
+    statuses.note(
+        response.request.method,
+        response.request.url.path,
+        response.status_code,
+        response.headers.get("content-type", ""),
+    )
     if response.status_code >= 400:
         body = response.json()
         if "jsonrpc" in body:

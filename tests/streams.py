@@ -12,6 +12,7 @@ import uvicorn
 
 from services import session_watch
 from settings import PROJECT
+from tests import statuses
 
 
 @asynccontextmanager
@@ -21,7 +22,10 @@ async def on_a_socket(application):
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
             uvicorn.Config(
-                application, lifespan="off", log_level="critical", timeout_graceful_shutdown=1
+                statuses.noting(application),
+                lifespan="off",
+                log_level="critical",
+                timeout_graceful_shutdown=1,
             )
         )
         serving = asyncio.create_task(server.serve(sockets=[listening]))

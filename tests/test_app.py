@@ -110,12 +110,14 @@ async def test_pages_and_api_are_served_side_by_side(anonymous):
     root = await anonymous.get("/")
     page = await anonymous.get("/docs/api/reference", headers={"Accept": "text/html"})
     style = await anonymous.get("/docs/static/reference.css")
+    list_of_twins = await anonymous.get("/llms.txt")
     health = await anonymous.get("/api/health")
 
     assert (root.status_code, root.headers["location"]) == (302, "/docs/api/reference")
     assert page.headers["content-type"].startswith("text/html")
     assert style.headers["content-type"].startswith("text/css")
     assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert list_of_twins.text.startswith("# Rensei API\n\n> ")
     assert health.json()["status"] == "ok"
 
 

@@ -237,7 +237,7 @@ def test_the_two_packages_are_pinned_to_the_versions_of_the_server():
 
 def test_every_word_for_what_is_wrong_is_explained():
     text = Path(verify.__file__).read_text()
-    page = (Path(verify.__file__).parent / "docs" / "audit.md").read_text()
+    page = (Path(verify.__file__).parent / "docs" / "guides" / "audit.md").read_text()
 
     words = set(re.findall(r'(?:Bad|Finding|_find)\(\s*"([a-z-]+)"', text))
     explained = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)

@@ -63,6 +63,13 @@ Index(
     webhook_events.c.id,
     postgresql_where=text("status not in ('received', 'done')"),
 )
+Index(
+    "webhook_events_org_trouble_idx",
+    webhook_events.c.org_id,
+    webhook_events.c.received_at,
+    webhook_events.c.id,
+    postgresql_where=text("status not in ('received', 'done')"),
+)
 
 webhook_deliveries = Table(
     "webhook_deliveries",

@@ -119,6 +119,24 @@ Index(
     sessions.c.project_id,
     postgresql_where=text("status IN ('claimed', 'running')"),
 )
+Index(
+    "sessions_finished_idx",
+    sessions.c.org_id,
+    sessions.c.finished_at,
+    postgresql_where=sessions.c.finished_at.is_not(None),
+)
+Index(
+    "sessions_person_idx",
+    sessions.c.org_id,
+    sessions.c.queued_at,
+    postgresql_where=sessions.c.waits_for == text("'person'"),
+)
+Index(
+    "sessions_finalizing_idx",
+    sessions.c.org_id,
+    sessions.c.claimed_at,
+    postgresql_where=sessions.c.status == text("'finalizing'"),
+)
 Index("sessions_page_idx", sessions.c.org_id, sessions.c.queued_at, sessions.c.public_id)
 Index(
     "sessions_project_page_idx",

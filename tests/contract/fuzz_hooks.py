@@ -16,10 +16,8 @@ import requests
 import schemathesis
 from requests.auth import AuthBase
 
-from auth.scopes import RULES
-from domain.principal import Kind
 from tests.contract.live import AT_WORK, FINISHED_PUBLIC_ID, KEYS_IN_USE, SPARE_CONNECTION
-from tests.contract.operations import EXAMPLE
+from tests.contract.operations import EXAMPLE, variable
 
 SIGNED_BY: Final = {
     "linear": ("linear-signature", "sha256", ""),
@@ -39,20 +37,6 @@ INSTEAD: Final = {
 
 NEED_WORK: Final = {"credentialSnapshot"}
 """Operations about a session at work, which the example of `updateSessionStatus` ends."""
-
-
-def variable(operation_id: str) -> str | None:
-    """The variable with the credential that an operation is called with; None for a public one."""
-    rule = RULES[operation_id]
-    if rule.scope == "system":
-        return "RENSEI_SYSTEM_KEY"
-    if rule.kinds == {Kind.BATCH}:
-        return "RENSEI_BATCH_TOKEN"
-    if Kind.RUNTIME in rule.kinds:
-        return "RENSEI_RUNTIME_TOKEN" if len(rule.kinds) == 1 else "RENSEI_WORKER_KEY"
-    if rule.kinds == {Kind.COOKIE}:
-        return "RENSEI_SESSION"
-    return None if not rule.kinds else "RENSEI_ORG_KEY"
 
 
 def needs_a_bearer(context: schemathesis.AuthContext) -> bool:

@@ -30,7 +30,7 @@ from supervisor.stores import Stores
 from tests.conftest import LINEAR_SECRET, SYSTEM_KEY
 from tests.contract.operations import EXAMPLE
 
-START_SECONDS: Final = 30
+START_SECONDS: Final = 120
 STOP_SECONDS: Final = 20
 
 NO_HTTP: Final = "Invalid HTTP request received."

@@ -13,7 +13,8 @@ import contract
 from auth.scopes import PUBLIC, RULES, Rule
 from contract import Operation
 from contract.references import resolved
-from pages.curl import ENDED_BY
+from domain.principal import Kind
+from pages.samples import ENDED_BY
 from settings import PROJECT
 
 CONTRACT: Final = contract.load(PROJECT / "openapi" / "rensei-api.yaml")
@@ -116,6 +117,20 @@ def _put(real: Mapping[str, str], node: Any) -> Any:
 def rule(operation: Operation) -> Rule:
     """What the scope table says of an operation."""
     return RULES[operation.id]
+
+
+def variable(operation_id: str) -> str | None:
+    """The variable with the credential that an operation is called with; None for a public one."""
+    rule = RULES[operation_id]
+    if rule.scope == "system":
+        return "RENSEI_SYSTEM_KEY"
+    if rule.kinds == {Kind.BATCH}:
+        return "RENSEI_BATCH_TOKEN"
+    if Kind.RUNTIME in rule.kinds:
+        return "RENSEI_RUNTIME_TOKEN" if len(rule.kinds) == 1 else "RENSEI_WORKER_KEY"
+    if rule.kinds == {Kind.COOKIE}:
+        return "RENSEI_SESSION"
+    return None if not rule.kinds else "RENSEI_ORG_KEY"
 
 
 def takes_bearer(operation: Operation) -> bool:

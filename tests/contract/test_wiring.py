@@ -14,6 +14,7 @@ from auth import schemes
 from auth.scopes import RULES, authorize
 from contract import Contract, ContractError, Operation
 from contract.loading import read
+from contract.references import resolved
 from handlers.refusals import refuse
 from scripts import manners
 from scripts.manners import manner_differences
@@ -25,6 +26,7 @@ from tests.contract.operations import (
     OPERATIONS,
     OWN_REFUSALS,
     example_of,
+    rule,
 )
 
 Raw = dict[str, Any]
@@ -183,7 +185,24 @@ def test_a_protected_operation_documents_its_refusals(operation):
     assert {"401", "default"} <= documented or not operation.security
     names_a_thing = {"{orgId}", "{id}"} & set(operation.path.split("/"))
     assert "404" in documented or not names_a_thing or operation.id in FLAGGED
-    assert "400" in documented or not example_of(operation)
+    assert "400" in documented or not (operation.parameters or example_of(operation))
+    assert "403" in documented or rule(operation).scope in {"none", "any"}
+
+
+@every_operation
+def test_every_body_that_is_shown_has_an_example(operation):
+    shown = list(operation.raw["responses"].items())
+    if "requestBody" in operation.raw:
+        shown.append(("request", operation.raw["requestBody"]))
+
+    without = [
+        (place, kind)
+        for place, raw in shown
+        for kind, media in resolved(CONTRACT.spec, raw).get("content", {}).items()
+        if not {"example", "examples"} & media.keys()
+    ]
+
+    assert without == []
 
 
 @every_operation

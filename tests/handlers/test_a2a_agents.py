@@ -11,6 +11,8 @@ from a2a.client.client import ClientConfig
 from a2a.client.client_factory import ClientFactory
 from a2a.compat.v0_3 import types as old
 
+import handlers.a2a_agents
+import services.a2a_agents
 import settings
 from services.a2a_secrets import token_context, unseal
 from tests.outbound.servers import Server, reply, running
@@ -144,6 +146,24 @@ async def test_two_registrations_at_once_make_one_agent(make, peer):
 
     assert {each.status_code for each in answers} <= {200, 201, 409}
     assert len((await make.org.get(AGENTS)).json()["agents"]) == 1
+
+
+async def test_an_agent_that_is_removed_while_it_is_fetched_again_is_a_conflict(
+    make, peer, monkeypatch
+):
+    agent_id = (await register(make, peer)).json()["agent"]["id"]
+
+    async def look_again(known):
+        assert (await make.org.delete(f"{AGENTS}/{agent_id}")).status_code == 200
+        return await services.a2a_agents.look_again(known)
+
+    monkeypatch.setattr(handlers.a2a_agents, "look_again", look_again)
+    during = await register(make, peer)
+    after = await register(make, peer)
+
+    assert during.status_code == 409
+    assert "register it again" in during.json()["error"]
+    assert after.status_code == 201
 
 
 async def test_the_token_for_an_agent_is_stored_sealed_and_never_shown(make, peer, owner):

@@ -69,6 +69,22 @@ async def test_the_same_idempotency_key_sends_once(make, agent):
     assert len(await ids(make)) == 1
 
 
+async def test_while_the_first_is_in_flight_a_repeat_is_409(make, agent):
+    """The key is held here as the first request holds it, by a transaction that has not ended."""
+    await dispatch(make, agent, headers={"Idempotency-Key": "before"})  # tells the caller's id
+    rows = await make.owner.execute(
+        "select caller_id from idempotency_keys where org_id = %s", (make.org_id,)
+    )
+    held = f"{make.org_id}\n{(await rows.fetchone()).caller_id}\ndispatchA2ATask\nonce"
+
+    async with make.owner.transaction():
+        await make.owner.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (held,))
+        during = await dispatch(make, agent, headers={"Idempotency-Key": "once"})
+
+    assert during.status_code == 409
+    assert "in flight" in during.json()["error"]
+
+
 async def test_pages_are_newest_first_and_filters_narrow_them(make, agent, owner):
     other, _ = await make.agent()
     made = [(await dispatch(make, agent)).json()["dispatch"] for _ in range(3)]

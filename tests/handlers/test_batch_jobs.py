@@ -455,3 +455,16 @@ async def test_a_poll_asks_once_while_no_lane_holds_anything_for_it(make, monkey
     await poll(worker)
 
     assert (empty, not_served, len(asked)) == (1, 1, 4)
+
+
+async def test_another_job_under_the_same_key_is_422(make):
+    await enqueue(make, "key-1")
+
+    answer = await make.org.post(
+        "/api/batch-jobs",
+        json={**SCAN, "projectId": make.project_id, "priority": 1},
+        headers={"Idempotency-Key": "key-1"},
+    )
+
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "The Idempotency-Key was used for another request"

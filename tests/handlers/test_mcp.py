@@ -446,7 +446,7 @@ def test_a_schema_of_results_closes_what_it_describes():
 async def test_the_configuration_of_the_guide_works_as_it_stands(make, address):
     """Only the address of the server is another one here."""
     agent = await Agent.begin(make)
-    guide = (settings.PROJECT / "docs" / "mcp.md").read_text(encoding="utf-8")
+    guide = (settings.PROJECT / "docs" / "guides" / "mcp.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```json\n(.*?)```", guide, re.DOTALL)
     filled = block.replace("${RENSEI_SESSION_ID}", agent.id).replace(
         "${RENSEI_MCP_TOKEN}", agent.token

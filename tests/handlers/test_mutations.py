@@ -52,6 +52,21 @@ def told(answer):
 both_heartbeats = pytest.mark.parametrize("which", ["worker", "daemon"])
 
 
+@both_heartbeats
+async def test_a_worker_that_has_left_is_not_found(make, which):
+    worker = await make.worker()
+    paths = {
+        "worker": (f"/api/workers/{worker.id}/heartbeat", {"activeCount": 0}),
+        "daemon": ("/v1/daemon/heartbeat", {"workerId": worker.id, "activeSessions": 0}),
+    }
+    await worker.client.delete(f"/api/workers/{worker.id}")
+
+    path, body = paths[which]
+    answer = await worker.client.post(path, json=body)
+
+    assert (answer.status_code, answer.json()["error"]) == (404, "Worker not found")
+
+
 # --- hosts ---------------------------------------------------------------------------------------
 
 

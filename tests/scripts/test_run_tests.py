@@ -30,7 +30,8 @@ QUICK = ("-p", "xdist", "-n", "1", "-q")
 
 @pytest.fixture(autouse=True)
 def _without_the_plugins_of_this_project(monkeypatch):
-    """They take seconds to load, in each of the processes."""
+    """They take seconds to load, in each process. Nor is this a worker of the run around it."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 

@@ -1,9 +1,9 @@
 """Each kind of difference is found, and its message says what to do."""
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from auth.scopes import Rule
 from contract import Contract
 from contract.loading import read as read_contract
 from scripts import sync_spec
+from scripts.handler_bodies import body_differences
 from scripts.handler_source import Handler, Unreadable, read_module
 from scripts.sync_spec import Copies, differences
 
@@ -166,19 +167,19 @@ def test_a_module_that_is_not_python() -> None:
 
 
 def test_a_path_parameter_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(dry_run): ..."))
+    message = only(handled("async def change_thing(dry_run, body): ..."))
 
     assert "ignores the path parameter `id`; add the argument `id_`" in message
 
 
 def test_a_query_parameter_that_the_handler_ignores() -> None:
-    message = only(handled("async def change_thing(id_): ..."))
+    message = only(handled("async def change_thing(id_, body): ..."))
 
     assert "ignores the query parameter `dryRun`; add the argument `dry_run`, or" in message
 
 
 def test_an_argument_that_the_contract_does_not_declare() -> None:
-    message = only(handled("async def change_thing(id_, dry_run, color): ..."))
+    message = only(handled("async def change_thing(id_, dry_run, body, color): ..."))
 
     assert "takes `color`, which the contract does not declare; add the parameter" in message
 
@@ -190,7 +191,7 @@ def test_header_body_user_and_request_may_be_arguments() -> None:
 
 
 def test_an_argument_for_everything() -> None:
-    message = only(handled("async def change_thing(id_, dry_run, **rest): ..."))
+    message = only(handled("async def change_thing(id_, dry_run, body, **rest): ..."))
 
     assert "takes **rest; write its arguments out" in message
 
@@ -199,6 +200,31 @@ def test_a_body_that_the_contract_does_not_have() -> None:
     message = only(edited(lambda raw: raw.pop("requestBody")))
 
     assert "takes a body; add a requestBody to the contract" in message
+
+
+def test_a_body_that_the_handler_ignores() -> None:
+    source = "async def change_thing(id_, dry_run): return id_, dry_run"
+
+    told = list(body_differences(AGREED.contract, {"handlers/things.py": source}))
+
+    assert len(told) == 1
+    assert told[0].startswith("changeThing: handlers/things.py: change_thing ignores the body")
+
+
+def test_what_a_handler_answers_and_reads_is_in_the_contract() -> None:
+    source = (
+        "async def change_thing(id_, dry_run, body):\n"
+        "    if dry_run: return {'ok': id_}, 204\n"
+        "    return {'more': body['size']}, 200\n"
+    )
+
+    told = list(body_differences(AGREED.contract, {"handlers/things.py": source}))
+
+    assert {each.partition("change_thing ")[2].partition(",")[0] for each in told} == {
+        "answers 204",
+        "answers the member `more`",
+        "reads the member `size`",
+    }
 
 
 def test_a_user_of_a_public_operation() -> None:
@@ -420,13 +446,14 @@ def test_versions_that_differ(
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[Copies], tuple[str, int]]:
     def tell(copies: Copies) -> tuple[str, int]:
         monkeypatch.setattr(sync_spec, "read", lambda _: copies)
-        return sync_spec.report(Path())
+        monkeypatch.setattr(sync_spec, "further_differences", lambda *_, **__: iter(()))
+        return sync_spec.report({})
 
     return tell
 
 
 def test_the_report_is_one_line_when_all_agree(told: Callable[..., tuple[str, int]]) -> None:
-    assert told(AGREED) == ("contract, handlers and scopes agree: 1 operations", 0)
+    assert told(AGREED) == ("the contract and all its copies agree: 1 operations", 0)
 
 
 def test_the_report_lists_the_differences(told: Callable[..., tuple[str, int]]) -> None:
@@ -437,23 +464,31 @@ def test_the_report_lists_the_differences(told: Callable[..., tuple[str, int]]) 
     assert all(line.startswith("- ") for line in text.splitlines()[1:])
 
 
-def test_a_contract_that_cannot_be_served_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "openapi").mkdir()
-    (tmp_path / sync_spec.CONTRACT).write_text("openapi: 3.1.0\npaths: {}\n")
-
-    text, status = sync_spec.report(tmp_path)
+def test_a_contract_that_cannot_be_served_is_reported() -> None:
+    text, status = sync_spec.report({sync_spec.CONTRACT: "openapi: 3.1.0\npaths: {}\n"})
 
     assert status == 1
     assert "write `openapi: 3.0.3`" in text
 
 
-@pytest.mark.parametrize("arguments", [["--check"], []])
-def test_the_command_checks_with_and_without_its_flag(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+def test_a_contract_that_cannot_be_served_names_the_operation() -> None:
+    spec = copy.deepcopy(SPEC)
+    spec["paths"]["/api/things/{name}"] = spec["paths"].pop("/api/things/{id}")
+
+    text, status = sync_spec.report({sync_spec.CONTRACT: json.dumps(spec)})
+
+    assert status == 1
+    assert "- changeThing: POST /api/things/{name}: path parameter 'name' is not declared" in text
+
+
+def test_the_command_with_check_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sync_spec, "read", lambda _: AGREED)
+    monkeypatch.setattr(sync_spec, "further_differences", lambda *_, **__: iter(()))
+    monkeypatch.setattr(sync_spec, "write", lambda _: pytest.fail("it wrote"))
 
-    status = sync_spec.main(arguments)
+    status = sync_spec.main(["--check"])
 
     assert status == 0
     assert "agree: 1 operations" in capsys.readouterr().out

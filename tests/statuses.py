@@ -1,0 +1,88 @@
+"""Which operation answered which status with which media type, noted down when asked.
+
+`make record` sets RENSEI_STATUS_RECORD to a folder. Every process of the tests writes a file of
+its own there, at its end, so that any number of them may run at once.
+"""
+
+import atexit
+import json
+import os
+import re
+import uuid
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import contract
+from settings import PROJECT
+
+FOLDER: Final = os.environ.get("RENSEI_STATUS_RECORD", "")
+
+_seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+
+
+def note(method: str, path: str, status: int, content_type: str) -> None:
+    """Note an answer to a request of the contract; others are nobody's."""
+    if FOLDER and (operation_id := _operation(method.upper(), "/" + path.lstrip("/"))):
+        note_operation(operation_id, status, content_type)
+
+
+def note_operation(operation_id: str, status: int, content_type: str) -> None:
+    """Note an answer of a known operation."""
+    if not FOLDER:
+        return
+    if not _seen:
+        atexit.register(_write)
+    kinds = _seen[operation_id][str(status)]
+    if media_type := content_type.partition(";")[0].strip().lower():
+        kinds.add(media_type)
+
+
+def noting(application: Any) -> Any:
+    """The application, with its answers noted: what sockets and SDKs see, no client here does."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                kind = dict(message["headers"]).get(b"content-type", b"").decode()
+                note(scope["method"], scope["path"], message["status"], kind)
+            await send(message)
+
+        await application(scope, receive, sent if scope["type"] == "http" else send)
+
+    return serve if FOLDER else application
+
+
+def _operation(method: str, path: str) -> str | None:
+    found = None
+    for of_method, shape, literal, operation_id in _shapes():
+        if of_method == method and shape.fullmatch(path):
+            if literal:
+                return operation_id
+            found = found or operation_id
+    return found
+
+
+@cache
+def _shapes() -> list[tuple[str, "re.Pattern[str]", bool, str]]:
+    operations = contract.load(PROJECT / "openapi" / "rensei-api.yaml").operations
+    return [
+        (
+            each.method,
+            re.compile(re.sub(r"\\{[^/]*?\\}", "[^/]+", re.escape(each.path))),
+            "{" not in each.path,
+            each.id,
+        )
+        for each in operations
+    ]
+
+
+def _write() -> None:
+    folder = Path(FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = {
+        name: {status: sorted(kinds) for status, kinds in statuses.items()}
+        for name, statuses in _seen.items()
+    }
+    (folder / f"{uuid.uuid4().hex}.json").write_text(json.dumps(plain), encoding="utf-8")
