@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,15 +35,23 @@ def server(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield running
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium of the system."""
-    chromium = shutil.which("chromium")
-    assert chromium, "Chromium is missing; on Debian: apt-get install chromium"
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Chromium of the system. While it is there, playwright's own event loop is the running one,
+    and nothing else that is asynchronous works in this process."""
+    path = shutil.which("chromium")
+    assert path, "Chromium is missing; on Debian: apt-get install chromium"
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
+        running = playwright.chromium.launch(executable_path=path, args=list(QUIET))
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all the tests of this folder."""
+    with chromium() as running:
+        yield running
 
 
 @dataclass

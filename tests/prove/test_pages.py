@@ -3,14 +3,21 @@
 import pytest
 
 from tests.browser.axe import judge, judged
-from tests.browser.conftest import browser, server
+from tests.browser.conftest import chromium, server
 
-__all__ = ["browser", "judged", "server"]
+__all__ = ["judged", "server"]
 
 OVERVIEW = "/docs/api/reference"
 PHONE = {"width": 390, "height": 844}
 
 pytestmark = pytest.mark.prove
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Gone before the next file, whose tests may be asynchronous."""
+    with chromium() as running:
+        yield running
 
 
 def test_no_page_has_a_violation_and_none_scrolls_sideways_on_a_phone(judged, scaled):
