@@ -24,6 +24,8 @@ _CODE: Final = re.compile(r"`([^`\n]+)`")
 _FENCED: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _CAMEL: Final = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+")
 _HEADER: Final = re.compile(r"(?:[A-Z][a-z0-9]*|ETag)(?:-[A-Z]{1,3}[a-z0-9]*)*(?<!-)")
+_FIGURE: Final = re.compile(r"^```(?:sequence|states)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LONG_HEADER: Final = re.compile(r"(?<![\w-])[A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)+(?![\w-])")
 _SENT: Final = re.compile(r"-H \"?'?([A-Za-z-]+):")
 _SCOPE: Final = re.compile(r"[a-z][a-z_0-9]*:[a-z_]+")
 _SETTING: Final = re.compile(
@@ -116,6 +118,10 @@ def _one(tree: Tree, path: str, known: Names) -> Iterator[str]:
     for header in _SENT.findall(text):
         if header.lower() not in known.headers:
             yield f"sends the header {header}, which no operation has; correct the name"
+    for figure in _FIGURE.findall(text):
+        for header in _LONG_HEADER.findall(figure):
+            if header.lower() not in known.headers:
+                yield f"draws the header {header}, which no operation has; correct the name"
     elsewhere = set(_SETTING.findall(fenced + tree.get("README.md", "")))
     for name in _SETTING.findall(_FENCED.sub("", text)):
         # What only a shell or a host of agents knows is set in a block of the guide.

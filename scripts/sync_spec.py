@@ -174,6 +174,10 @@ def _with_operation(problem: str, text: str) -> str:
         paths = yaml.load(text, yaml.CSafeLoader)["paths"]
     except (yaml.YAMLError, TypeError, KeyError):
         return problem
+    for path, item in paths.items():
+        for method, each in item.items():
+            if problem.startswith(f"/paths/{path}/{method}/"):
+                return f"{each.get('operationId', method)}: {problem}"
     within = [path for path in paths if re.search(rf"{re.escape(path)}(?![\w/-])", problem)]
     if not within:
         return problem

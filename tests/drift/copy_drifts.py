@@ -295,7 +295,10 @@ def record_lost_a_status(sources: Sources, place: Place, random: Random) -> Muta
         return None
     seen = record["operations"][place.id]["seen"]
     _, operation = sources.item(place)
-    documented = sorted(set(seen) & set(operation["responses"]))
+    # A documented 400 need not be seen at each operation (decision 30).
+    documented = sorted((set(seen) & set(operation["responses"])) - {"400"})
+    if not documented:
+        return None
     del seen[random.choice(documented)]
     return _made(record_lost_a_status, place, _written(record))
 
