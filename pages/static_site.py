@@ -50,6 +50,8 @@ def build(pages: Flask, folder: Path) -> int:
     start = _relative(OVERVIEW, "/", known.__contains__)
     (folder / "index.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Reference</title>'
+        # Without an icon of its own a browser asks the host's root for one.
+        '<link rel="icon" href="docs/static/icon.svg">'
         f'<meta http-equiv="refresh" content="0; url={escape(start)}">'
         f'<a href="{escape(start)}">To the reference</a></html>\n',
         encoding="utf-8",
