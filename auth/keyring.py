@@ -12,7 +12,8 @@ from domain.errors import Unavailable
 from domain.ids import new_id
 from persistence import database, signing_keys
 
-RELOAD_SECONDS: Final = 1.0
+RELOAD_SECONDS: Final = 0.1
+"""At most so often are the keys read anew for an unknown id, however many forged ones come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,11 @@ class SigningKey:
 
 
 class Keyring:
-    """The signing keys of this process. An unknown key id is looked up, at most once a second."""
+    """The signing keys of this process, read anew when a token names one that is unknown.
+
+    Another process may have made the key a moment ago, so only a reading that began after the token
+    was shown can call it unknown. All who wait share that reading.
+    """
 
     def __init__(self, master: MasterKey) -> None:
         self.master = master
@@ -53,15 +58,21 @@ class Keyring:
 
     async def find(self, kid: str) -> SigningKey | None:
         """The key with this id, active or retired; None for an id that was never one."""
-        if kid not in self._keys and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
-            await self._load()
+        if kid not in self._keys:
+            await self._load(since=time.monotonic())
         return self._keys.get(kid)
 
     def _active(self, purpose: str) -> SigningKey | None:
         return next((k for k in self._keys.values() if k.purpose == purpose and k.active), None)
 
-    async def _load(self) -> None:
+    async def _load(self, since: float | None = None) -> None:
+        """Read the keys; with `since` only if nobody has begun to since then, and not too often."""
         async with self._loading:
+            if since is not None:
+                if self._loaded_at >= since:
+                    return
+                await asyncio.sleep(self._loaded_at + RELOAD_SECONDS - time.monotonic())
+            began = time.monotonic()
             async with database.statement() as db:
                 rows = await signing_keys.list_all(db)
             self._keys = {
@@ -73,7 +84,7 @@ class Keyring:
                 )
                 for row in rows
             }
-            self._loaded_at = time.monotonic()
+            self._loaded_at = began
 
 
 def key_context(kid: str) -> str:

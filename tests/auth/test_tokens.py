@@ -10,7 +10,9 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from auth import keyring, tokens
+from auth.keyring import Keyring
 from domain.errors import Unauthenticated
+from persistence import signing_keys
 
 pytestmark = pytest.mark.usefixtures("application")
 
@@ -195,7 +197,6 @@ async def test_a_retired_key_still_verifies_and_a_new_one_signs(owner):
     old = await key_of("m2m")
     await owner.execute("update signing_keys set retired_at = now() where kid = %s", (old.kid,))
     try:
-        keyring.current()._loaded_at = float("-inf")
         await keyring.current().find("sig_of_nobody")
         tokens._verified.clear()
         new = await key_of("m2m")
@@ -207,6 +208,41 @@ async def test_a_retired_key_still_verifies_and_a_new_one_signs(owner):
 
     assert new.kid != old.kid
     assert claims["sub"] == "m2m_1"
+
+
+async def test_a_key_that_another_process_made_a_moment_ago_is_known(owner):
+    """The web's other process signs with it at once, and this one has just read the keys."""
+    mine, theirs = Keyring(keyring.current().master), Keyring(keyring.current().master)
+    await mine.signer("m2m")
+    try:
+        made = await theirs.signer("made_a_moment_ago")
+
+        found, again, forged = await asyncio.gather(
+            mine.find(made.kid), mine.find(made.kid), mine.find("sig_of_nobody")
+        )
+    finally:
+        await owner.execute("delete from signing_keys where purpose = 'made_a_moment_ago'")
+
+    assert found == again == made
+    assert forged is None
+
+
+async def test_many_forged_ids_share_few_readings(monkeypatch):
+    readings = 0
+
+    async def list_all(db):
+        nonlocal readings
+        readings += 1
+        return await signing_keys_list(db)
+
+    signing_keys_list = signing_keys.list_all
+    monkeypatch.setattr(signing_keys, "list_all", list_all)
+    mine = Keyring(keyring.current().master)
+
+    for _ in range(3):
+        await asyncio.gather(*(mine.find(f"sig_{number}") for number in range(50)))
+
+    assert readings <= 6
 
 
 async def test_signing_keys_are_stored_encrypted(owner):
