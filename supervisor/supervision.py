@@ -269,6 +269,7 @@ class Supervisor:
                 "",
                 f"Rensei server is ready at {public}",
                 f"  reference    {public}/docs/api/reference",
+                f"  fleet        {public}/fleet",
                 f"  credentials  {where}",
                 f"  try it       {attempt}",
                 f"  started in   {sum(self._took.values()):.1f} s ({steps})",
