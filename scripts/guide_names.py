@@ -133,13 +133,26 @@ def _paths(text: str, known: Names) -> Iterator[str]:
     for found in _PATH.finditer(text):
         path = found["path"].rstrip(".:")
         if path.endswith(("/", "-")):
-            continue  # a family of paths, not one
+            if not any(_begins(path, template) for template in known.paths):
+                yield f"names paths that begin with {path}, which none does; correct it"
+            continue
         methods = [each for template, each in known.paths.items() if _fits(path, template)]
         if not methods:
             yield f"names the path {path}, which no operation has; correct it"
         elif found["method"] and not any(found["method"] in each for each in methods):
             have = " or ".join(sorted(set().union(*methods)))
             yield f"names {found['method']} {path}, which takes {have}; correct the method"
+
+
+def _begins(start: str, template: str) -> bool:
+    """Whether a path is one of the family that is written as `/api/workers/*`."""
+    *whole, last = start.split("/")
+    parts = template.split("/")
+    return (
+        len(parts) > len(whole)
+        and _fits("/".join(whole), "/".join(parts[: len(whole)]))
+        and parts[len(whole)].startswith(last)
+    )
 
 
 def _fits(path: str, template: str) -> bool:
