@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     loaded = contract.load(settings.PROJECT / "openapi" / "rensei-api.yaml")
     count = build(create_pages(loaded.spec, RULES, given.address), given.folder)
-    print(f"{count} files in {given.folder}")  # noqa: T201
+    print(f"{count} files in {given.folder}")  # noqa: T201 - a command, which a person runs
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def _version(package: str) -> str:
 def _run(*command: str) -> None:
     # The generator calls the formatter by its name.
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    made = subprocess.run(  # noqa: S603
+    made = subprocess.run(  # noqa: S603 - no shell
         command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
     )
     if made.returncode != 0:

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def _pytest(cache: Path, *arguments: str) -> int:
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", *arguments]
-    return subprocess.run(command, cwd=PROJECT, check=False).returncode  # noqa: S603
+    return subprocess.run(command, cwd=PROJECT, check=False).returncode  # noqa: S603 - no shell
 
 
 def _failed(cache: Path) -> list[str]:

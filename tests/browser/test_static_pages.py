@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format, *args):  # noqa: A002
+    def log_message(self, format, *args):  # noqa: A002 - named by http.server
         """Nothing."""
 
 

@@ -133,7 +133,7 @@ def handler_arguments_in_another_order(
     text = sources.texts[path]
     start = offset(text, args.args[0].lineno, args.args[0].col_offset)
     last = args.args[-1]
-    end = offset(text, last.end_lineno, last.end_col_offset)  # type: ignore[arg-type]
+    end = offset(text, last.end_lineno, last.end_col_offset)
     written = ", ".join(sources.segment(path, each) for each in reversed(args.args))
     return _made(
         handler_arguments_in_another_order, place, {path: text[:start] + written + text[end:]}
