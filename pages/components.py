@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from contract.loading import METHODS
 from pages import schemas
 from pages.schemas import Json, Schema
-
-METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-"""What may stand in a path item as an operation."""
 
 _PREFIX: Final = "#/components/schemas/"
 

@@ -9,8 +9,9 @@ from enum import Enum
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
+from contract.loading import METHODS
 from pages import components
-from pages.components import METHODS, Component
+from pages.components import Component
 from pages.schemas import Json, Schema, resolve
 from pages.schemas import read as read_schema
 
