@@ -6,6 +6,7 @@ only in the crowd is named at the end, to be looked at. More than a few are beli
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,9 @@ def main(arguments: list[str]) -> int:
 
 def _pytest(cache: Path, *arguments: str) -> int:
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}", *arguments]
-    return subprocess.run(command, cwd=PROJECT, check=False).returncode  # noqa: S603 - no shell
+    # Every process of the tests would otherwise compile all tests and all of the server anew.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.run(command, cwd=PROJECT, env=environment, check=False).returncode  # noqa: S603 - no shell
 
 
 def _failed(cache: Path) -> list[str]:

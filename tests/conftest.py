@@ -5,6 +5,7 @@ another, and what they commit is what the server commits.
 """
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from joserfc.jwk import RSAKey
 
 import settings
 from persistence import database, migrations
+from services import mcp_loading
 from supervisor.stores import Stores
 from tests.client import Client
 from tests.factories import HAPPENED, Maker
@@ -77,6 +79,10 @@ async def serving(application: Any) -> AsyncIterator[Any]:
 async def application(given: settings.Settings) -> AsyncIterator[Any]:
     """The application, started."""
     from app import create_app
+
+    # Otherwise loaded beside the first tests, in a thread: it makes loggers, and pytest walks
+    # through all loggers before every test.
+    importlib.import_module(mcp_loading.PROTOCOL)
 
     async with serving(create_app(given)) as started:
         yield started

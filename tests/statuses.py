@@ -7,15 +7,12 @@ its own there, at its end, so that any number of them may run at once.
 import atexit
 import json
 import os
-import re
 import uuid
 from collections import defaultdict
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import contract
-from settings import PROJECT
+from tests.spec import operation_of
 
 FOLDER: Final = os.environ.get("RENSEI_STATUS_RECORD", "")
 
@@ -24,8 +21,8 @@ _seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
 def note(method: str, path: str, status: int, content_type: str) -> None:
     """Note an answer to a request of the contract; others are nobody's."""
-    if FOLDER and (operation_id := _operation(method.upper(), "/" + path.lstrip("/"))):
-        note_operation(operation_id, status, content_type)
+    if FOLDER and (operation := operation_of(method.upper(), "/" + path.lstrip("/"))):
+        note_operation(operation.id, status, content_type)
 
 
 def note_operation(operation_id: str, status: int, content_type: str) -> None:
@@ -52,30 +49,6 @@ def noting(application: Any) -> Any:
         await application(scope, receive, sent if scope["type"] == "http" else send)
 
     return serve if FOLDER else application
-
-
-def _operation(method: str, path: str) -> str | None:
-    found = None
-    for of_method, shape, literal, operation_id in _shapes():
-        if of_method == method and shape.fullmatch(path):
-            if literal:
-                return operation_id
-            found = found or operation_id
-    return found
-
-
-@cache
-def _shapes() -> list[tuple[str, "re.Pattern[str]", bool, str]]:
-    operations = contract.load(PROJECT / "openapi" / "rensei-api.yaml").operations
-    return [
-        (
-            each.method,
-            re.compile(re.sub(r"\\{[^/]*?\\}", "[^/]+", re.escape(each.path))),
-            "{" not in each.path,
-            each.id,
-        )
-        for each in operations
-    ]
 
 
 def _write() -> None:

@@ -1,21 +1,17 @@
 """The scope table against the contract, and what it lets pass."""
 
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 
 from auth.scopes import ANY, PUBLIC, RULES, authorize
 from domain.errors import Forbidden
 from domain.principal import Kind, Principal
+from tests.spec import CONTRACT
 
-CONTRACT = yaml.safe_load(
-    (Path(__file__).parents[2] / "openapi" / "rensei-api.yaml").read_text(encoding="utf-8")
-)
 OPERATIONS = {
     operation["operationId"]: operation
-    for item in CONTRACT["paths"].values()
+    for item in CONTRACT.spec["paths"].values()
     for method, operation in item.items()
     if method in {"get", "post", "put", "patch", "delete"}
 }
@@ -44,7 +40,7 @@ def test_only_public_operations_and_those_with_the_credential_in_the_body_name_n
 
 
 def test_every_scope_but_systems_and_a_batch_tokens_can_be_minted_into_a_key():
-    schemas = CONTRACT["components"]["schemas"]
+    schemas = CONTRACT.spec["components"]["schemas"]
     mintable = {*schemas["KeyScope"]["enum"], *schemas["M2MScope"]["enum"]}
 
     needed = {rule.scope for rule in RULES.values()} - {PUBLIC, ANY}

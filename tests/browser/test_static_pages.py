@@ -6,10 +6,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-import contract
 from auth.scopes import RULES
 from pages import create_pages, static_site
-from settings import PROJECT
+from tests.spec import CONTRACT
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +22,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def host(tmp_path_factory):
     """The address of the site, and how many files it has."""
     folder = tmp_path_factory.mktemp("host")
-    spec = contract.load(PROJECT / "openapi" / "rensei-api.yaml").spec
+    spec = CONTRACT.spec
     count = static_site.build(create_pages(spec, RULES, "https://api.test"), folder / "a" / "b")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -9,15 +9,13 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-import contract
 from auth.scopes import PUBLIC, RULES, Rule
 from contract import Operation
 from contract.references import resolved
 from domain.principal import Kind
 from pages.samples import ENDED_BY
-from settings import PROJECT
+from tests.spec import CONTRACT
 
-CONTRACT: Final = contract.load(PROJECT / "openapi" / "rensei-api.yaml")
 OPERATIONS: Final = CONTRACT.operations
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -5,12 +5,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from domain.version import VERSION
 from persistence import database
 from persistence.ephemeral import store
+from tests.spec import CONTRACT
 
 HEALTH = "/api/health"
 
@@ -56,6 +56,5 @@ async def test_without_postgresql_it_is_unavailable_soon_and_says_when_to_ask_ag
 async def test_the_version_is_that_of_the_project_and_the_contract():
     root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    contract = yaml.safe_load((root / "openapi" / "rensei-api.yaml").read_text())["info"]
 
-    assert project["version"] == contract["version"] == VERSION
+    assert project["version"] == CONTRACT.spec["info"]["version"] == VERSION

@@ -2,17 +2,13 @@
 
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-import yaml
 
 from persistence.paging import cursor_at, position
+from tests.spec import CONTRACT
 
-CONTRACT = yaml.safe_load(
-    (Path(__file__).parents[2] / "openapi" / "rensei-api.yaml").read_text(encoding="utf-8")
-)
-PATTERN = CONTRACT["components"]["parameters"]["Cursor"]["schema"]["pattern"]
+PATTERN = CONTRACT.spec["components"]["parameters"]["Cursor"]["schema"]["pattern"]
 
 
 @pytest.mark.parametrize(
@@ -42,11 +38,11 @@ PAGED_OTHERWISE = {"A2AAgentList", "AuditEventList"}
 
 
 def test_every_list_of_the_contract_takes_the_same_cursor_and_answers_the_next():
-    schemas = CONTRACT["components"]["schemas"]
+    schemas = CONTRACT.spec["components"]["schemas"]
     lists = {name for name in schemas if name.endswith("List")} - PAGED_OTHERWISE
     patterns = {
         parameter.get("schema", {}).get("pattern", PATTERN)
-        for item in CONTRACT["paths"].values()
+        for item in CONTRACT.spec["paths"].values()
         for operation in item.values()
         if isinstance(operation, dict) and operation["operationId"] not in CURSORS_OF_THEIR_OWN
         for parameter in operation.get("parameters", [])
