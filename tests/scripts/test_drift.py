@@ -11,8 +11,8 @@ from tests.drift import judging
 from tests.drift.kinds import DRIFTS
 
 SEED: Final = 11
-SAMPLE: Final = 24
-QUIET: Final = 6
+SAMPLE: Final = 10
+QUIET: Final = 3
 
 
 def _sample() -> list[judging.Mutation]:
