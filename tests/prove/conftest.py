@@ -1,6 +1,5 @@
 """Whole servers for the long runs: shared by tests, or a test's own and ended with it."""
 
-import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +12,7 @@ from psycopg.rows import namedtuple_row
 from bench.servers import Server
 from tests.prove import shared
 from tests.prove.shared import Apart, Shared
-
-SHARE = float(os.environ.get("PROVE_SHARE") or 1)
-"""What part of the full size to run."""
+from tests.sampling import SHARE
 
 SHARED: Final = Shared()
 KINDS: Final = ("shared_server", "hasty_server", "apart")

@@ -13,9 +13,9 @@ from bench.connections import Caller
 from bench.servers import Server
 from bench.tenants import Tenant
 from supervisor.stores import Stores
-from tests.prove.conftest import SHARE
 from tests.prove.fleet import recorded
 from tests.prove.shared import LEASE_SECONDS, health, urls
+from tests.sampling import SHARE
 
 pytestmark = pytest.mark.prove
 
