@@ -55,7 +55,7 @@ wire: $(VENV)/.dev ## The wire log of one whole session of the open-source worke
 clients: node/node_modules/.made ## Typed Python and TypeScript clients of the contract, into build/clients/
 	@$(RUN) -m scripts.clients
 
-prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 runs a tenth, AT_ONCE=2 two at once
+prove: $(VENV)/.dev ## Races, kills, 10,000-item runs, long fuzzing; SHARE=0.1 a tenth or less, AT_ONCE=2 two at once
 	PROVE_SHARE=$(SHARE) $(PYTEST) -n $(AT_ONCE) --dist worksteal -m prove $(ONLY)
 
 browser: node/node_modules/.made ## The pages in headless Chromium, and the generated clients

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from pages.definitions import declared, facts, named
@@ -112,8 +113,8 @@ class _Writer:
     def markdown(self, operation: Operation) -> str:
         """The Markdown twin of an operation's page."""
         at = path_of(operation)
-        parts = [f"# {text(operation.summary)}", *self._page(operation, at)]
-        parts += _types(_schemas(operation))
+        parts = [f"# {text(operation.summary)}", *self._pages[operation.id]]
+        parts += self._types[operation.id]
         parts += self._around(operation, at)
         return "\n\n".join(parts) + "\n"
 
@@ -129,8 +130,8 @@ class _Writer:
         lines = [
             f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in front.items()
         ]
-        parts = ["\n".join(["---", *lines, "---"]), *self._page(operation, at)]
-        parts += _types(_schemas(operation))
+        parts = ["\n".join(["---", *lines, "---"]), *self._pages[operation.id]]
+        parts += self._types[operation.id]
         parts += self._around(operation, at)
         return "\n\n".join(parts) + "\n"
 
@@ -183,12 +184,22 @@ class _Writer:
             parts += [f"# Guide: {text(guide.title)}", text(guide.summary), body.strip()]
         for operation in self.reference.operations:
             parts.append(f"# {text(operation.summary)}")
-            parts += self._page(operation, LLMS_FULL)
+            parts += self._pages[operation.id]
         schemas = [each for operation in self.reference.operations for each in _schemas(operation)]
         parts += ["# Types", fenced(declared(schemas), "ts")]
         return "\n\n".join(parts) + "\n"
 
-    def _page(self, operation: Operation, at: str) -> Iterator[str]:
+    @cached_property
+    def _pages(self) -> dict[str, tuple[str, ...]]:
+        """What all texts about an operation say alike, by operationId."""
+        return {each.id: tuple(self._page(each)) for each in self.reference.operations}
+
+    @cached_property
+    def _types(self) -> dict[str, tuple[str, ...]]:
+        """The types of an operation's page, by operationId."""
+        return {each.id: tuple(_types(_schemas(each))) for each in self.reference.operations}
+
+    def _page(self, operation: Operation) -> Iterator[str]:
         yield code(f"{operation.method} {operation.path}")
         if operation.deprecated:
             yield "**Deprecated.**"

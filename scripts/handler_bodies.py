@@ -5,6 +5,7 @@ Only what stands literally in the handler is judged; what it leaves to others th
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from contract import Contract, Operation, snake
@@ -40,7 +41,8 @@ def body_differences(contract: Contract, handlers: Mapping[str, str]) -> Iterato
 
 def _one(spec: Json, operation: Operation, function: Function) -> Iterator[str]:
     documented = {str(status) for status in operation.raw.get("responses", {})}
-    for status, members in _answers(function):
+    told = _told(function)
+    for status, members in told.answers:
         if str(status) not in documented:
             yield f"answers {status}, which the contract does not document; make them equal"
         elif known := _members(spec, _schema(spec, operation, str(status))):
@@ -50,11 +52,11 @@ def _one(spec: Json, operation: Operation, function: Function) -> Iterator[str]:
                         f"answers the member `{name}`, which {status} does not have; "
                         "add it to its schema, or remove it"
                     )
-    yield from _unread(operation, function)
+    yield from _unread(operation, function, told.names)
     if known := _members(spec, _request_schema(spec, operation)):
         if not {"body", "request"} & {each.arg for each in _arguments(function)}:
             yield "ignores the body; take `body`, or remove the requestBody from the contract"
-        for name in _read_of_body(function):
+        for name in told.read_of_body:
             if name not in known:
                 yield (
                     f"reads the member `{name}`, which the request does not have; "
@@ -62,9 +64,29 @@ def _one(spec: Json, operation: Operation, function: Function) -> Iterator[str]:
                 )
 
 
-def _answers(function: Function) -> Iterator[tuple[int, list[str]]]:
+@dataclass(frozen=True)
+class _Told:
+    """What a function's body tells, whatever the contract says."""
+
+    answers: Sequence[tuple[int, list[str]]]
     """(status, members of a literal body) of every `return body, status`."""
-    for node in ast.walk(function):
+    names: frozenset[str]
+    read_of_body: Sequence[str]
+    """Names under which members of `body` are read."""
+
+
+@lru_cache(512)
+def _told(function: Function) -> _Told:
+    nodes = list(ast.walk(function))
+    return _Told(
+        list(_answers(nodes)),
+        frozenset(node.id for node in nodes if isinstance(node, ast.Name)),
+        list(_read_of_body(nodes)),
+    )
+
+
+def _answers(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, list[str]]]:
+    for node in nodes:
         if not isinstance(node, ast.Return) or not isinstance(node.value, ast.Tuple):
             continue
         if len(node.value.elts) < 2:
@@ -88,8 +110,7 @@ def _numbers(node: ast.expr) -> Iterator[int]:
         yield node.value
 
 
-def _unread(operation: Operation, function: Function) -> Iterator[str]:
-    read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+def _unread(operation: Operation, function: Function, read: frozenset[str]) -> Iterator[str]:
     given = {argument_name(each["name"]): each["in"] for each in operation.parameters}
     for each in _arguments(function):
         if each.arg in read or (each.arg != "body" and each.arg not in given):
@@ -101,9 +122,8 @@ def _arguments(function: Function) -> list[ast.arg]:
     return [*function.args.args, *function.args.kwonlyargs]
 
 
-def _read_of_body(function: Function) -> Iterator[str]:
-    """Names under which members of `body` are read."""
-    for node in ast.walk(function):
+def _read_of_body(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         name: ast.expr | None = None
         if isinstance(node, ast.Subscript) and _is_body(node.value):
             name = node.slice

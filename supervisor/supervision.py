@@ -10,7 +10,7 @@ from typing import Final
 
 import psycopg
 
-from persistence.migrations import make_vectors
+from persistence import vector_types
 from settings import Settings
 from supervisor import address, credentials, postgres
 from supervisor.bell import Bell
@@ -139,7 +139,7 @@ class Supervisor:
                     with psycopg.connect(
                         self._postgres.url(postgres.SUPERUSER), autocommit=True
                     ) as db:
-                        make_vectors(db)
+                        vector_types.make(db)
             if self._valkey is not None:
                 self._valkey.wait_until_ready()
         redis = settings.redis_url or (self._valkey.url if self._valkey is not None else "")

@@ -1,9 +1,20 @@
-"""Which cases of many `make test` runs: some of every list here, and `make prove` all of them."""
+"""Which cases of many are run: some of every list here, and `make prove` all of them."""
 
-from collections.abc import Iterable
-from typing import Any
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 import pytest
+
+Thing = TypeVar("Thing")
+
+SHARE: Final = float(os.environ.get("PROVE_SHARE") or 1)
+"""What part of the full size to run."""
+
+
+def spread(things: Sequence[Thing], count: int) -> list[Thing]:
+    """So many of them, spread evenly, the first among them."""
+    return [things[place * len(things) // count] for place in range(count)]
 
 
 def few(cases: Iterable[Any], count: int) -> list[Any]:

@@ -5,13 +5,14 @@ advisory lock lets one of them work and the others find the work done.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, pool
 
+from persistence import vector_types
 from persistence.migrations.grants import apply_grants, make_roles
 
 LOCK: Final = 4_027_115_206
@@ -37,15 +38,5 @@ def upgrade(owner_url: str, *, vectors: bool = False) -> None:
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
         if vectors:
-            make_vectors(lock)
+            vector_types.make(lock)
         apply_grants(lock)
-
-
-def make_vectors(db: psycopg.Connection[Any]) -> None:
-    """Make pgvector's types where they are missing, which only a superuser may.
-
-    They live in a schema of their own, so that the server's stays as it is.
-    """
-    db.execute("create schema if not exists vectors")
-    db.execute("grant usage on schema vectors to public")
-    db.execute("create extension if not exists vector schema vectors")

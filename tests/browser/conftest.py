@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,9 +99,3 @@ def visit(browser: Browser, server: LiveServer) -> Iterator[Any]:
     foreign = [url for v in visits for url in v.asked if not url.startswith(server.url)]
     assert foreign == []
     assert [each for v in visits for each in v.wrong] == []
-
-
-@pytest.fixture(scope="session")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the screenshots, for whoever wants to look."""
-    return tmp_path_factory.mktemp("shots")

@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-OVERVIEW = "/docs/api/reference"
+from tests.browser.walking import OVERVIEW, PHONE, dead_links, menu, not_their_own, too_wide, walked
+from tests.sampling import spread
+
 OPERATION = f"{OVERVIEW}/authentication/mintApiKey"
-PHONE = {"width": 375, "height": 812}
 
 pytestmark = pytest.mark.browser
 
@@ -40,44 +41,16 @@ CONTRASTS = """
 """
 
 
-# What one look at a page tells: at a phone's width too, since resizing is cheaper than loading.
-LOOK = """
-() => {
-  const current = [...document.querySelectorAll('#menu a[aria-current="page"]')];
-  return {
-    title: document.title,
-    heading: document.querySelector("h1").innerText,
-    current: current.map(a => a.getAttribute("href")),
-    shown: current.every(a => a.checkVisibility()),
-    inside: [...document.querySelectorAll("main a[href], header a[href]")].map(a => a.href),
-    lost: [...document.querySelectorAll('a[href^="#"]')].map(a => a.hash.slice(1))
-      .filter(id => !document.getElementById(decodeURIComponent(id))),
-  };
-}
-"""
-
-
 @pytest.fixture(scope="module")
 def walk(browser, server):
-    """What each page says of itself: the overview, and everything that its menu leads to."""
-    context = browser.new_context(base_url=server.url, viewport={"width": 1280, "height": 900})
+    """What some pages say of themselves; `make prove` walks to all of them."""
+    context = browser.new_context(base_url=server.url)
     page = context.new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(OVERVIEW)
-    links = page.eval_on_selector_all(
-        "#menu li a", "links => links.map(a => a.getAttribute('href'))"
-    )
-    seen = {}
-    for address in (OVERVIEW, *links):
-        page.set_viewport_size({"width": 1280, "height": 900})
-        status = page.goto(address, wait_until="domcontentloaded").status
-        seen[address] = page.evaluate(LOOK) | {"status": status}
-        page.set_viewport_size(PHONE)
-        seen[address]["width"] = page.evaluate("document.documentElement.scrollWidth")
+    seen = walked(page, spread(menu(page), 15))
     context.close()
     assert [url for url in asked if not url.startswith(server.url)] == []
-    assert len(links) == len(seen) - 1 > 100
     return seen
 
 
@@ -91,27 +64,12 @@ def test_the_root_leads_to_the_overview(visit):
     assert page.locator("h1").count() == 1
 
 
-def test_every_link_of_the_menu_leads_to_a_page_of_its_own(walk):
-    pages = {address: each for address, each in walk.items() if address != OVERVIEW}
-
-    for address, each in pages.items():
-        assert each["status"] == 200, address
-        # A page outside the reference may leave itself unmarked, but marks no other.
-        assert each["current"] in ([address], [] if "/reference/" not in address else [address])
-        assert each["shown"], address
-        assert each["heading"] in each["title"]
-    assert len({each["heading"] for each in pages.values()}) == len(pages)
+def test_a_link_of_the_menu_leads_to_a_page_of_its_own(walk):
+    assert not_their_own(walk) == []
 
 
-def test_every_link_inside_the_pages_leads_somewhere(visit, walk, server):
-    page = visit().page
-    inside = {link.partition("#")[0] for each in walk.values() for link in each["inside"]}
-    own = {link for link in inside if link.startswith(server.url)}
-
-    statuses = {link: page.request.get(link).status for link in own}
-
-    assert {link: status for link, status in statuses.items() if status != 200} == {}
-    assert {address: each["lost"] for address, each in walk.items() if each["lost"]} == {}
+def test_a_link_inside_a_page_leads_somewhere(visit, walk, server):
+    assert dead_links(visit().page, walk, server.url) == []
 
 
 def test_the_menu_works_by_click_and_back(visit):
@@ -128,9 +86,7 @@ def test_the_menu_works_by_click_and_back(visit):
 
 
 def test_no_page_of_the_phone_scrolls_sideways(walk):
-    wide = {address: each["width"] for address, each in walk.items() if each["width"] > 375}
-
-    assert wide == {}
+    assert too_wide(walk) == []
 
 
 def test_a_phone_as_it_is_held_shows_no_page_too_wide_either(visit):
@@ -309,22 +265,3 @@ def test_an_unknown_page_says_where_to_go(browser, server):
     context.close()
     assert answer.status == 404
     assert leads.endswith(OVERVIEW)
-
-
-@pytest.mark.parametrize(
-    ("name", "more"),
-    [
-        ("light", {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}),
-        ("dark", {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}}),
-        ("phone", {"color_scheme": "light", "viewport": PHONE, "is_mobile": True}),
-        ("phone-dark", {"color_scheme": "dark", "viewport": PHONE, "is_mobile": True}),
-    ],
-)
-def test_pictures_are_taken_for_whoever_wants_to_look(visit, shots, name, more):
-    page = visit(**more).page
-
-    for address in (OVERVIEW, OPERATION):
-        page.goto(address)
-        shot = shots / f"{name}-{address.rpartition('/')[2]}.png"
-        page.screenshot(path=shot, full_page=name.startswith("phone"))
-        assert shot.stat().st_size > 10_000

@@ -3,7 +3,7 @@
 import ast
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,29 @@ _ANCHOR: Final = re.compile(r"(?<=[ \[{])&\w+ ?")
 """What other parts of the text repeat; without it they could not be read."""
 
 Edits = Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Later(Mapping[str, str | None]):
+    """An edit whose text takes long to write, and is written when it is needed."""
+
+    path: str
+    write: Callable[[], str]
+
+    def __getitem__(self, path: str) -> str:
+        if path != self.path:
+            raise KeyError(path)
+        return self._text
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.path,))
+
+    def __len__(self) -> int:
+        return 1
+
+    @cached_property
+    def _text(self) -> str:
+        return self.write()
 
 
 @dataclass(frozen=True)
@@ -119,7 +142,7 @@ class Sources:
                 for each, node in self.spec["paths"].items()
                 if each != place.path or item
             }
-            return {SPEC: dumped({**self.spec, "paths": paths}, 0)}
+            return Later(SPEC, lambda: dumped({**self.spec, "paths": paths}, 0))
         written = dumped({path or place.path: item}, 2) + "\n" if item else ""
         return {SPEC: text[:start] + written + text[end:]}
 

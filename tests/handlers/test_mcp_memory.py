@@ -249,10 +249,10 @@ class Associations:
 @pytest.fixture
 async def by_meaning(given, stores, owner, monkeypatch):
     """The server with an embedder switched on."""
-    from persistence import migrations
+    from persistence import migrations, vector_types
 
     with psycopg.connect(stores.postgres.url(SUPERUSER), autocommit=True) as db:
-        migrations.make_vectors(db)
+        vector_types.make(db)
     await asyncio.to_thread(migrations.upgrade, stores.owner_url, vectors=True)
     monkeypatch.setattr(embedding, "EMBEDDERS", {"wordllama": Associations})
     monkeypatch.setattr(embedding, "_made", {})

@@ -18,10 +18,10 @@ KILLED_AT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 async def test_ten_thousand_sessions_are_each_delivered_and_completed_exactly_once(
-    serve, connect, scaled, capsys
+    shared_server, connect, scaled, capsys
 ):
-    count = scaled(FULL, 500)
-    server = serve()
+    count = scaled(FULL, enough=300)
+    server = shared_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "drain")
     await tenant.queue(owner, count, "ses-")
@@ -48,10 +48,11 @@ async def test_ten_thousand_sessions_are_each_delivered_and_completed_exactly_on
 
 
 async def test_killed_web_and_job_processes_lose_no_session_and_complete_none_twice(
-    serve, connect, scaled, capsys
+    hasty_server, connect, scaled, capsys
 ):
-    count = scaled(FULL, 500)
-    server = serve(RENSEI_HEARTBEAT_SECONDS="1", RENSEI_LEASE_SECONDS="5", RENSEI_POLL_SECONDS="1")
+    count = scaled(FULL, enough=400)
+    moments = KILLED_AT[:: len(KILLED_AT) // scaled(len(KILLED_AT), 2)]
+    server = hasty_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "killed")
     await tenant.queue(owner, count, "ses-")
@@ -59,7 +60,7 @@ async def test_killed_web_and_job_processes_lose_no_session_and_complete_none_tw
     killed: Counter[str] = Counter()
 
     async def kill(done) -> None:
-        for share in KILLED_AT:
+        for share in moments:
             while done() < count * share:
                 await asyncio.sleep(0.02)
             for name, find in (("web", lambda: server.web_processes()[0]), ("jobs", server.jobs)):

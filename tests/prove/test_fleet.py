@@ -12,6 +12,7 @@ from bench.tenants import Tenant
 from demo.crew import Crew
 from demo.ledger import ACCEPTED, COMPLETED, DELIVERED, REFUSED, Line
 from tests.factories import HAPPENED
+from tests.prove.shared import LEASE_SECONDS
 
 pytestmark = pytest.mark.prove
 
@@ -20,7 +21,6 @@ WORKERS = 16
 PAUSES = 100
 PAUSED_AT_ONCE = 3
 
-LEASE_SECONDS = 6.0
 PAUSE_SECONDS = (1.0, 3.0)
 HIRE_SECONDS = 0.2
 SEED = 20
@@ -38,15 +38,10 @@ class Event:
 
 
 async def test_workers_killed_every_second_and_stopped_inside_their_lease(
-    serve, connect, folder, scaled, capsys
+    hasty_server, connect, folder, scaled, capsys
 ):
     count, pauses = scaled(SESSIONS, 200), scaled(PAUSES, 10)
-    server = serve(
-        RENSEI_HEARTBEAT_SECONDS="0.5",
-        RENSEI_LEASE_SECONDS=str(LEASE_SECONDS),
-        RENSEI_POLL_SECONDS="0.5",
-        RENSEI_FAILURES_PER_MINUTE="0",
-    )
+    server = hasty_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "fleet")
     await tenant.queue(owner, count, "ses-")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.promises import keeps_its_promises
 from tests.acceptance.scenario import SERVER, Plan, scenario
-from tests.prove.conftest import SHARE
+from tests.sampling import SHARE
 
 pytestmark = pytest.mark.prove
 

@@ -13,20 +13,14 @@ from bench.connections import Caller
 from bench.servers import Server
 from bench.tenants import Tenant
 from supervisor.stores import Stores
-from tests.prove.conftest import SHARE
 from tests.prove.fleet import recorded
+from tests.prove.shared import LEASE_SECONDS, health, urls
+from tests.sampling import SHARE
 
 pytestmark = pytest.mark.prove
 
 BOUND_SECONDS = 120
 OUTAGE_SECONDS = 3.0
-
-SHORT_LEASE = {
-    "RENSEI_HEARTBEAT_SECONDS": "0.5",
-    "RENSEI_LEASE_SECONDS": "4",
-    "RENSEI_POLL_SECONDS": "0.5",
-}
-LEASE_SECONDS = 4.0
 LEASES_AWAY = 6
 
 
@@ -35,23 +29,6 @@ async def bound():
     """No test of this module runs on for ever."""
     async with asyncio.timeout(BOUND_SECONDS):
         yield
-
-
-@pytest.fixture
-def own_stores(folder):
-    """Stores beside the server, which the test can kill and start as it likes."""
-    with Stores(folder / "stores") as stores:
-        yield stores
-
-
-def urls(stores: Stores) -> dict[str, str]:
-    return {
-        "DATABASE_URL": stores.owner_url,
-        "RENSEI_WEB_DATABASE_URL": stores.web_url,
-        "RENSEI_JOBS_DATABASE_URL": stores.jobs_url,
-        "REDIS_URL": stores.redis_url,
-        "RENSEI_MASTER_KEY": "ab" * 32,
-    }
 
 
 class Reporter:
@@ -173,34 +150,25 @@ async def holders(owner, tenant):
     return [tuple(row) for row in await rows.fetchall()]
 
 
-async def health(port: int):
-    caller = Caller(port)
-    try:
-        return (await caller.get("/api/health")).json()
-    finally:
-        caller.close()
-
-
 async def health_says(port: int, name: str, value: str) -> None:
     while (await health(port)).get(name) != value:
         await asyncio.sleep(0.02)
 
 
 async def test_while_postgresql_is_away_all_is_503_and_nothing_that_was_answered_is_lost(
-    own_stores, serve, connect
+    apart, connect
 ):
-    server = serve(**urls(own_stores))
-    owner = await connect(own_stores.owner_url)
-    tenant = await Tenant.make(server.port, "outage")
+    owner = await connect(apart.stores.owner_url)
+    tenant = await Tenant.make(apart.server.port, "outage-of-postgresql")
     reporter = await Reporter.begin(tenant, owner)
 
     async with reporter.reporting():
         await reporter.until(100)
-        own_stores.postgres.kill()
+        apart.stores.postgres.kill()
         await asyncio.sleep(OUTAGE_SECONDS)
         during = Counter(reporter.statuses)
-        refused = await health(server.port)
-        own_stores.postgres.start()
+        refused = await health(apart.server.port)
+        apart.stores.postgres.start()
         began = time.monotonic()
         await reporter.until(100)
         took = time.monotonic() - began
@@ -211,16 +179,16 @@ async def test_while_postgresql_is_away_all_is_503_and_nothing_that_was_answered
     assert reporter.broken_off == 0
     assert set(refused) == {"error"}
     assert took < 15
-    owner = await connect(own_stores.owner_url)
+    owner = await connect(apart.stores.owner_url)
     assert await reporter.lost(owner) == []
 
 
 async def test_a_postgresql_that_the_supervisor_must_start_again_is_served_from_soon(
-    serve, connect, scaled
+    shared_server, connect, scaled
 ):
-    server = serve()
+    server = shared_server
     owner = await connect(server.owner_url)
-    tenant = await Tenant.make(server.port, "outage")
+    tenant = await Tenant.make(server.port, "postgresql-killed")
     reporter = await Reporter.begin(tenant, owner)
 
     async with reporter.reporting():
@@ -236,20 +204,20 @@ async def test_a_postgresql_that_the_supervisor_must_start_again_is_served_from_
     assert await reporter.lost(owner) == []
 
 
-async def test_without_valkey_everything_works_and_health_tells(own_stores, serve, connect):
-    server = serve(**urls(own_stores))
-    owner = await connect(own_stores.owner_url)
-    tenant = await Tenant.make(server.port, "outage")
+async def test_without_valkey_everything_works_and_health_tells(apart, connect):
+    port = apart.server.port
+    owner = await connect(apart.stores.owner_url)
+    tenant = await Tenant.make(port, "outage-of-valkey")
     reporter = await Reporter.begin(tenant, owner)
 
     async with reporter.reporting():
-        assert (await health(server.port))["redis"] == "up"
-        own_stores.valkey.kill()
-        await health_says(server.port, "redis", "down")
+        assert (await health(port))["redis"] == "up"
+        apart.stores.valkey.kill()
+        await health_says(port, "redis", "down")
         await reporter.until(200)
-        assert (await health(server.port))["status"] == "ok"
-        own_stores.valkey.start()
-        await health_says(server.port, "redis", "up")
+        assert (await health(port))["status"] == "ok"
+        apart.stores.valkey.start()
+        await health_says(port, "redis", "up")
         await reporter.until(50)
 
     assert set(reporter.statuses) == {200}
@@ -258,11 +226,11 @@ async def test_without_valkey_everything_works_and_health_tells(own_stores, serv
 
 
 async def test_a_valkey_that_the_supervisor_must_start_again_disturbs_nobody(
-    serve, connect, scaled
+    shared_server, connect, scaled
 ):
-    server = serve()
+    server = shared_server
     owner = await connect(server.owner_url)
-    tenant = await Tenant.make(server.port, "outage")
+    tenant = await Tenant.make(server.port, "valkey-killed")
     reporter = await Reporter.begin(tenant, owner)
 
     async with reporter.reporting():
@@ -276,41 +244,37 @@ async def test_a_valkey_that_the_supervisor_must_start_again_disturbs_nobody(
     assert reporter.broken_off == 0
 
 
-async def test_a_server_waits_for_a_database_that_comes_later(own_stores, serve):
-    given = urls(own_stores)
-    own_stores.postgres.kill()
-    server = serve(started=False, **given)
-    server.launch()
-    await asyncio.sleep(4)
+async def test_a_server_waits_for_its_database_starts_without_redis_and_finds_it_later(
+    folder, serve
+):
+    with Stores(folder / "stores") as stores:
+        given = urls(stores)
+        stores.postgres.kill()
+        stores.valkey.kill()
+        server = serve(started=False, **given)
+        server.launch()
+        await asyncio.sleep(4)
 
-    assert server.exit_code is None, server.output
-    own_stores.postgres.start()
-    await asyncio.to_thread(server.wait_until_ready)
-    tenant = await Tenant.make(server.port, "late")
-    assert (await tenant.worker()).id
+        assert server.exit_code is None, server.output
+        stores.postgres.start()
+        await asyncio.to_thread(server.wait_until_ready)
+        assert (await health(server.port))["redis"] == "down"
+        tenant = await Tenant.make(server.port, "late")
+        assert (await tenant.worker()).id
+        stores.valkey.start()
 
-
-async def test_a_server_starts_without_redis_and_finds_it_later(own_stores, serve):
-    given = urls(own_stores)
-    own_stores.valkey.kill()
-
-    server = serve(**given)
-    assert (await health(server.port))["redis"] == "down"
-    tenant = await Tenant.make(server.port, "late")
-    assert (await tenant.worker()).id
-    own_stores.valkey.start()
-
-    await health_says(server.port, "redis", "up")
+        await health_says(server.port, "redis", "up")
+        server.stop()
 
 
-async def test_a_silence_shorter_than_a_lease_moves_no_session(serve, connect):
-    server = serve(**SHORT_LEASE)
+async def test_a_silence_shorter_than_a_lease_moves_no_session(hasty_server, connect, scaled):
+    server = hasty_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "silence")
     reporter = await Reporter.begin(tenant, owner)
     before = await holders(owner, tenant)
 
-    for _ in range(4):
+    for _ in range(scaled(4, 2)):
         await asyncio.sleep(LEASE_SECONDS * 0.7)
         assert await reporter.beat() == 200
 
@@ -318,11 +282,13 @@ async def test_a_silence_shorter_than_a_lease_moves_no_session(serve, connect):
     assert await recorded(owner, tenant.org_id, "session.lease_ended") == {}
 
 
-async def test_a_five_minute_outage_moves_no_session_of_a_worker_that_comes_back(serve, connect):
+async def test_a_five_minute_outage_moves_no_session_of_a_worker_that_comes_back(
+    hasty_server, connect
+):
     """Five minutes at the ordinary lease are six leases; the clock of this one is scaled."""
-    server = serve(**SHORT_LEASE)
+    server = hasty_server
     owner = await connect(server.owner_url)
-    tenant = await Tenant.make(server.port, "outage")
+    tenant = await Tenant.make(server.port, "five-minutes")
     reporter = await Reporter.begin(tenant, owner)
     rival = await tenant.worker(capacity=10)
     before = await holders(owner, tenant)
@@ -350,9 +316,9 @@ def restart(server: Server) -> None:
 
 
 async def test_kill_9_of_the_supervisor_leaves_no_process_and_loses_nothing_that_was_answered(
-    serve, connect
+    shared_server, connect
 ):
-    server = serve()
+    server = shared_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "crash")
     reporter = await Reporter.begin(tenant, owner)
@@ -373,8 +339,8 @@ async def test_kill_9_of_the_supervisor_leaves_no_process_and_loses_nothing_that
         await reporter.until(50)
 
 
-async def test_a_poll_answer_that_nobody_received_comes_back_by_the_lease(serve, connect):
-    server = serve(**SHORT_LEASE)
+async def test_a_poll_answer_that_nobody_received_comes_back_by_the_lease(hasty_server, connect):
+    server = hasty_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "unheard")
     unheard, other = await tenant.worker(), await tenant.worker()

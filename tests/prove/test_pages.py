@@ -1,13 +1,18 @@
-"""Every page of the reference before axe-core and on a phone, in both themes."""
+"""Every page of the reference in a browser: before axe-core, on a phone, and to call from."""
+
+from types import SimpleNamespace
 
 import pytest
 
 from tests.browser.axe import judge, judged
-from tests.browser.conftest import chromium, server
+from tests.browser.conftest import chromium
+from tests.browser.playground import live, opened, page, refused
+from tests.browser.walking import OVERVIEW, dead_links, menu, not_their_own, too_wide, walked
+from tests.contract.operations import OPERATIONS
+from tests.sampling import spread
 
-__all__ = ["judged", "server"]
+__all__ = ["judged", "live", "opened", "page"]
 
-OVERVIEW = "/docs/api/reference"
 PHONE = {"width": 390, "height": 844}
 
 pytestmark = pytest.mark.prove
@@ -20,6 +25,12 @@ def browser():
         yield running
 
 
+@pytest.fixture(scope="module")
+def server(live):
+    """One server for all of them."""
+    return SimpleNamespace(url=live.base_url)
+
+
 def test_no_page_has_a_violation_and_none_scrolls_sideways_on_a_phone(judged, scaled):
     judged.goto(OVERVIEW)
     links = "links => links.map(a => a.getAttribute('href'))"
@@ -27,10 +38,9 @@ def test_no_page_has_a_violation_and_none_scrolls_sideways_on_a_phone(judged, sc
     judged.goto(f"{OVERVIEW}/components")
     pages += judged.eval_on_selector_all("main a", links)
     assert len(pages) > 300
-    step = len(pages) // scaled(len(pages))
     found = {}
 
-    for address in [OVERVIEW, *pages[::step]]:
+    for address in [OVERVIEW, *spread(pages, scaled(len(pages), enough=12))]:
         judged.goto(address)
         found[address] = judge(judged)
         size = judged.viewport_size
@@ -41,3 +51,18 @@ def test_no_page_has_a_violation_and_none_scrolls_sideways_on_a_phone(judged, sc
         judged.set_viewport_size(size)
 
     assert {address: each for address, each in found.items() if each} == {}
+
+
+def test_every_page_of_the_menu_is_its_own_and_leads_somewhere(page, server, scaled):
+    links = menu(page)
+    seen = walked(page, spread(links, scaled(len(links))))
+
+    assert not_their_own(seen) == []
+    assert dead_links(page, seen, server.url) == []
+    assert too_wide(seen) == []
+
+
+def test_every_operation_is_called_from_its_page(page, live, scaled):
+    operations = spread(OPERATIONS, scaled(len(OPERATIONS)))
+
+    assert refused(page, live, operations) == {}

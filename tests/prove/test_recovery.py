@@ -29,10 +29,10 @@ select s.status, s.attempts, count(p.id) as packets,
 
 
 async def test_kill_9_between_a_lease_and_its_packet_leaves_both_or_none(
-    serve, connect, scaled, capsys
+    hasty_server, connect, scaled, capsys
 ):
     count = scaled(FULL, 500)
-    server = serve(RENSEI_HEARTBEAT_SECONDS="0.5", RENSEI_LEASE_SECONDS="4")
+    server = hasty_server
     owner = await connect(server.owner_url)
     tenant = await Tenant.make(server.port, "recovery")
     worker = await tenant.worker(capacity=count)

@@ -10,7 +10,6 @@ from redis.exceptions import RedisError
 
 from bench.connections import Caller
 from bench.tenants import Tenant
-from supervisor.stores import Stores
 from tests.prove.fleet import drain, recorded
 
 pytestmark = pytest.mark.prove
@@ -18,24 +17,6 @@ pytestmark = pytest.mark.prove
 SESSIONS = 2_000
 FLUSH_SECONDS = 0.1
 KILL_SECONDS = 1.0
-
-
-@pytest.fixture
-def own_stores(folder):
-    """Stores beside the server, which the test can kill and start as it likes."""
-    with Stores(folder / "stores") as stores:
-        yield stores
-
-
-@pytest.fixture
-def server(own_stores, serve):
-    return serve(
-        DATABASE_URL=own_stores.owner_url,
-        RENSEI_WEB_DATABASE_URL=own_stores.web_url,
-        RENSEI_JOBS_DATABASE_URL=own_stores.jobs_url,
-        REDIS_URL=own_stores.redis_url,
-        RENSEI_MASTER_KEY="ab" * 32,
-    )
 
 
 async def undisturbed(stores, done):
@@ -64,18 +45,16 @@ async def absent(stores, done):
     await done.wait()
 
 
-async def test_a_run_ends_the_same_whatever_becomes_of_redis(
-    own_stores, server, connect, scaled, capsys
-):
-    count = scaled(SESSIONS, 150)
-    owner = await connect(own_stores.owner_url)
+async def test_a_run_ends_the_same_whatever_becomes_of_redis(apart, connect, scaled, capsys):
+    count = scaled(SESSIONS, enough=100)
+    owner = await connect(apart.stores.owner_url)
     took = {}
 
     for disturb in (undisturbed, flushed, killed, absent):
-        tenant = await Tenant.make(server.port, disturb.__name__)
+        tenant = await Tenant.make(apart.server.port, disturb.__name__)
         await tenant.queue(owner, count, "ses-")
         done = asyncio.Event()
-        disturbing = asyncio.create_task(disturb(own_stores, done))
+        disturbing = asyncio.create_task(disturb(apart.stores, done))
         drained = await drain(
             tenant, owner, count=count, beat_seconds=5, at_most_seconds=60 + count / 10
         )
@@ -96,8 +75,9 @@ async def test_a_run_ends_the_same_whatever_becomes_of_redis(
         )
 
 
-async def test_flushall_loses_no_inbox_message(own_stores, server, connect, scaled):
-    owner = await connect(own_stores.owner_url)
+async def test_flushall_loses_no_inbox_message(apart, connect, scaled):
+    server = apart.server
+    owner = await connect(apart.stores.owner_url)
     tenant = await Tenant.make(server.port, "inbox")
     worker = await tenant.worker(capacity=5)
     await tenant.queue(owner, 5, "ses-")
@@ -107,7 +87,7 @@ async def test_flushall_loses_no_inbox_message(own_stores, server, connect, scal
     for session_id in held:
         running = {"workerId": worker.id, "status": "running"}
         assert (await daemon.post(f"/api/sessions/{session_id}/status", running)).status == 200
-    redis = Redis.from_url(own_stores.redis_url)
+    redis = Redis.from_url(apart.stores.redis_url)
     public = await owner.execute(
         "select id, public_id from sessions where org_id = %s", (tenant.org_id,)
     )

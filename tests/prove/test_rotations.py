@@ -15,6 +15,7 @@ from bench.connections import Caller
 from bench.servers import Server
 from bench.tenants import Tenant
 from supervisor.stores import Stores
+from tests.prove.shared import urls
 
 pytestmark = pytest.mark.prove
 
@@ -49,14 +50,7 @@ def most_streams():
 def two_servers(folder):
     """Two servers over the same stores, each with one web process."""
     with Stores(folder / "stores") as stores:
-        settings = {
-            "DATABASE_URL": stores.owner_url,
-            "RENSEI_WEB_DATABASE_URL": stores.web_url,
-            "RENSEI_JOBS_DATABASE_URL": stores.jobs_url,
-            "REDIS_URL": stores.redis_url,
-            "RENSEI_MASTER_KEY": "ab" * 32,
-            "RENSEI_WORKERS": "1",
-        }
+        settings = {**urls(stores), "RENSEI_WORKERS": "1"}
         for name in ("one", "two"):
             (folder / name).mkdir()
         with Server(folder / "one", **settings) as one, Server(folder / "two", **settings) as two:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import time
 from collections import Counter
@@ -14,8 +15,6 @@ import pytest
 from bench import processes
 from bench.connections import Caller
 from bench.tenants import Tenant
-from supervisor.stores import Stores
-from tests.prove.test_outages import urls
 
 pytestmark = pytest.mark.prove
 
@@ -36,13 +35,6 @@ async def bound():
         yield
 
 
-@pytest.fixture
-def own_stores(folder):
-    """Stores beside the server, which the test can stop as it likes."""
-    with Stores(folder / "stores") as stores:
-        yield stores
-
-
 class Fleet:
     """Workers that hold a session each, with a connection of their own."""
 
@@ -55,7 +47,7 @@ class Fleet:
 
     @classmethod
     async def begin(cls, server, owner):
-        tenant = await Tenant.make(server.port, "routing")
+        tenant = await Tenant.make(server.port, f"routing-{secrets.token_hex(4)}")
         workers = [await tenant.worker() for _ in range(CONNECTIONS)]
         await tenant.queue(owner, CONNECTIONS, "ses-")
         sessions = []
@@ -168,12 +160,11 @@ def as_told(store, what: str):
 
 @pytest.mark.parametrize("redis", ["well", "killed", "silent"])
 async def test_a_choice_comes_within_fifty_milliseconds_with_redis_or_without(
-    own_stores, serve, connect, scaled, capsys, redis
+    apart, connect, scaled, capsys, redis
 ):
-    server = serve(**urls(own_stores), ROUTING_SELECTOR_ENABLED="true")
-    owner = await connect(own_stores.owner_url)
-    async with routed(server, owner) as fleet:
-        with as_told(own_stores.valkey, redis):
+    owner = await connect(apart.stores.owner_url)
+    async with routed(apart.server, owner) as fleet:
+        with as_told(apart.stores.valkey, redis):
             prompt = await fleet.is_prompt(scaled(10_000, 1000), capsys, f"Redis {redis}")
 
     assert set(fleet.statuses) == {200}
@@ -183,16 +174,15 @@ async def test_a_choice_comes_within_fifty_milliseconds_with_redis_or_without(
 
 @pytest.mark.parametrize("postgresql", ["killed", "silent"])
 async def test_whoever_was_seen_lately_is_served_as_promptly_without_postgresql(
-    own_stores, serve, connect, scaled, capsys, postgresql
+    apart, connect, scaled, capsys, postgresql
 ):
-    server = serve(**urls(own_stores), ROUTING_SELECTOR_ENABLED="true")
-    owner = await connect(own_stores.owner_url)
-    async with routed(server, owner) as fleet:
+    owner = await connect(apart.stores.owner_url)
+    async with routed(apart.server, owner) as fleet:
         stranger = await fleet.tenant.worker()
         await fleet.tenant.queue(owner, 1, "new-")
-        unseen = Caller(server.port, stranger.token)
+        unseen = Caller(apart.server.port, stranger.token)
         await unseen.get(f"/api/workers/{stranger.id}/poll")
-        with as_told(own_stores.postgres, postgresql):
+        with as_told(apart.stores.postgres, postgresql):
             prompt = await fleet.is_prompt(scaled(10_000, 1000), capsys, f"PostgreSQL {postgresql}")
             statuses = Counter(fleet.statuses)
             begun = time.monotonic()
@@ -211,28 +201,29 @@ async def test_whoever_was_seen_lately_is_served_as_promptly_without_postgresql(
     assert waited < CLIENT_SECONDS
 
 
-async def test_when_postgresql_is_back_it_is_asked_again(own_stores, serve, connect):
-    server = serve(**urls(own_stores), ROUTING_SELECTOR_ENABLED="true")
-    owner = await connect(own_stores.owner_url)
-    async with routed(server, owner) as fleet:
-        own_stores.postgres.kill()
+async def test_when_postgresql_is_back_it_is_asked_again(apart, connect):
+    owner = await connect(apart.stores.owner_url)
+    async with routed(apart.server, owner) as fleet:
+        apart.stores.postgres.kill()
         await fleet.storm(500)
-        own_stores.postgres.start()
-        owner = await connect(own_stores.owner_url)
+        apart.stores.postgres.start()
+        owner = await connect(apart.stores.owner_url)
         await owner.execute("delete from routing_choices")
         chosen: set[str] = set()
         while len(chosen) < CONNECTIONS:
             await fleet.storm(100)
-            rows = await owner.execute("select session_id from routing_choices")
+            rows = await owner.execute(
+                "select session_id from routing_choices where org_id = %s", (fleet.tenant.org_id,)
+            )
             chosen = {row.session_id for row in await rows.fetchall()}
 
     assert set(fleet.statuses) == {200}
 
 
-async def test_feedback_of_all_workers_at_once_loses_nothing(serve, connect, scaled):
-    server = serve(ROUTING_SELECTOR_ENABLED="true")
-    owner = await connect(server.owner_url)
-    fleet = await Fleet.begin(server, owner)
+async def test_feedback_of_all_workers_at_once_loses_nothing(shared_server, connect, scaled):
+    owner = await connect(shared_server.owner_url)
+    fleet = await Fleet.begin(shared_server, owner)
+    of_it = (fleet.tenant.org_id,)
     rounds = scaled(100, 10)
     told: Counter[str] = Counter()
     rewarded = dict.fromkeys(CANDIDATES, 0.0)
@@ -247,11 +238,17 @@ async def test_feedback_of_all_workers_at_once_loses_nothing(serve, connect, sca
         assert set(statuses) == {200}
         told[provider] += CONNECTIONS
         rewarded[provider] += sum(rewards)
-        await owner.execute("update sessions set lease_epoch = lease_epoch + 1")
+        await owner.execute(
+            "update sessions set lease_epoch = lease_epoch + 1 where org_id = %s", of_it
+        )
     fleet.close()
 
-    rows = await owner.execute("select provider, alpha, beta, observations from routing_arms")
-    for arm in await rows.fetchall():
+    rows = await owner.execute(
+        "select provider, alpha, beta, observations from routing_arms where org_id = %s", of_it
+    )
+    arms = await rows.fetchall()
+    assert {arm.provider for arm in arms} == set(told)
+    for arm in arms:
         assert arm.observations == told[arm.provider]
         assert arm.alpha - 1 == pytest.approx(rewarded[arm.provider], rel=1e-3)
         assert arm.beta - 1 == pytest.approx(told[arm.provider] - rewarded[arm.provider], rel=1e-3)

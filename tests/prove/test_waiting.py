@@ -26,9 +26,9 @@ JITTER = 0.4
 WAIT_SECONDS = 20
 
 
-async def test_a_poll_that_waits_gets_work_at_once(serve, connect, scaled, capsys):
+async def test_a_poll_that_waits_gets_work_at_once(shared_server, connect, scaled, capsys):
     count = scaled(EVENTS, 8)
-    server = serve()
+    server = shared_server
     owner = await connect(server.owner_url)
     key = SecretFile(StateFolder(server.home), FILE).read()[WORKER]
     source = Source(server.port, LINEAR_SECRET, WORKSPACE)

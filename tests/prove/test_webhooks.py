@@ -103,10 +103,10 @@ class Senders:
         return sorted(self.waits)[int(len(self.waits) * share)] * 1000
 
 
-async def kill_jobs(server, owner, count, kills, killed):
+async def kill_jobs(server, events, count, kills, killed):
     """Kill the job process again and again, each time in the midst of its work."""
     for number in range(1, kills + 1):
-        while await done(owner) < count * number / (kills + 1):
+        while (await events.outcomes())["done", 1] < count * number / (kills + 1):
             await asyncio.sleep(0.05)
         # One that was killed a moment ago may not have been started again yet.
         with suppress(LookupError, ProcessLookupError):
@@ -114,28 +114,51 @@ async def kill_jobs(server, owner, count, kills, killed):
             killed.append(number)
 
 
-async def outcomes(owner):
-    """How many events there are in which state after how many tries."""
-    rows = await owner.execute("select status, attempts from webhook_events")
-    return Counter((row.status, row.attempts) for row in await rows.fetchall())
+class Events:
+    """What the server has stored since this began."""
 
+    def __init__(self, owner, first):
+        self._owner = owner
+        self._first = first
 
-async def done(owner):
-    rows = await owner.execute("select count(*) as n from webhook_events where status = 'done'")
-    return (await rows.fetchone()).n
+    @classmethod
+    async def begin(cls, owner):
+        rows = await owner.execute("select coalesce(max(position), 0) as at from webhook_events")
+        return cls(owner, (await rows.fetchone()).at)
+
+    async def outcomes(self):
+        """How many events there are in which state after how many tries."""
+        rows = await self._owner.execute(
+            "select status, attempts, count(*) as n from webhook_events where position > %s"
+            " group by status, attempts",
+            (self._first,),
+        )
+        return Counter({(row.status, row.attempts): row.n for row in await rows.fetchall()})
+
+    async def become_older(self):
+        """A day goes by."""
+        await self._owner.execute(
+            "update webhook_events set received_at = received_at - interval '1 day',"
+            " next_try_at = next_try_at - interval '1 day', done_at = done_at - interval '1 day'"
+            " where position > %s",
+            (self._first,),
+        )
 
 
 async def test_every_webhook_is_done_once_however_often_it_comes_and_whoever_is_killed(
-    serve, connect, scaled, capsys
+    shared_server, connect, scaled, capsys
 ):
-    count = scaled(FULL, 400) // 2 * 2
-    server = serve(WEBHOOK_SECRET_GITHUB=provider_payloads.GITHUB_SECRET)
+    count = scaled(FULL, enough=400) // 2 * 2
+    server = shared_server
     owner, other = [await connect(server.owner_url) for _ in range(2)]
+    events, seen_by_the_killer = [await Events.begin(each) for each in (owner, other)]
     tenant = await Tenant.make(server.port, f"flood-{secrets.token_hex(4)}")
     await map_workspaces(tenant)
     await tenant.queue(owner, count // 2, "made-")
     await owner.execute(
         "update sessions set status = 'completed', provider = 'claude', lease_epoch = 1"
+        " where org_id = %s",
+        (tenant.org_id,),
     )
     singles, late = [], []
     for number in range(count):
@@ -155,19 +178,18 @@ async def test_every_webhook_is_done_once_however_often_it_comes_and_whoever_is_
     senders, killed = Senders(server.port), []
     begun = time.monotonic()
 
-    killing = asyncio.create_task(kill_jobs(server, other, count, scaled(KILLS, 3), killed))
+    killing = asyncio.create_task(
+        kill_jobs(server, seen_by_the_killer, count, scaled(KILLS, enough=3), killed)
+    )
     await senders.send(iter(work))
     acknowledged = time.monotonic() - begun
     deadline = begun + 200 + count / 15
-    while (so_far := await outcomes(owner)) != {("done", 1): count}:
+    while (so_far := await events.outcomes()) != {("done", 1): count}:
         assert time.monotonic() < deadline, (so_far, len(killed))
         await asyncio.sleep(0.5)
     seconds = time.monotonic() - begun
     await killing
-    await owner.execute(
-        "update webhook_events set received_at = received_at - interval '1 day',"
-        " next_try_at = next_try_at - interval '1 day', done_at = done_at - interval '1 day'"
-    )
+    await events.become_older()
     await senders.send(iter(late))
 
     with capsys.disabled():
@@ -179,12 +201,14 @@ async def test_every_webhook_is_done_once_however_often_it_comes_and_whoever_is_
     assert senders.unexpected == []
     assert (senders.new, senders.repeats) == (count, len(singles) + len(pairs) + len(late) - count)
     assert len(killed) > 1
-    assert await outcomes(owner) == {("done", 1): count}
+    assert await events.outcomes() == {("done", 1): count}
     made = Counter(f"flood-{number}" for number in range(1, count, 2))
     earned = Counter(f"made-{number}" for number in range(1, count // 2 + 1))
     assert await recorded(owner, tenant.org_id, "session.queued") == made
     assert await recorded(owner, tenant.org_id, "session.routing_feedback") == earned
     assert await recorded(owner, tenant.org_id, "session.linked") == earned
-    rows = await owner.execute("select observations, alpha from routing_arms")
+    rows = await owner.execute(
+        "select observations, alpha from routing_arms where org_id = %s", (tenant.org_id,)
+    )
     (arm,) = await rows.fetchall()
     assert arm.observations == count // 2

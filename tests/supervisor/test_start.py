@@ -4,9 +4,11 @@ import json
 import re
 import stat
 import subprocess
+import sys
 
 import pytest
 
+from settings import PROJECT
 from tests.supervisor.servers import Launch, eventually
 
 
@@ -19,6 +21,16 @@ def test_a_second_start_finds_the_data_and_credentials_of_the_first(launch: Laun
 
     assert second.credentials() == made
     assert second.starts() == [1, 2]
+
+
+def test_the_supervisor_stays_small() -> None:
+    """It lives as long as the server; what migrates and serves has processes of its own."""
+    loaded = "import sys, supervisor.__main__; print(*sys.modules)"
+    output = subprocess.check_output([sys.executable, "-c", loaded], cwd=PROJECT, text=True)
+
+    modules = set(output.split())
+    assert "psycopg" in modules
+    assert not {"alembic", "connexion", "cryptography", "sqlalchemy"} & modules
 
 
 def test_credentials_are_well_formed_private_and_read_by_the_shell(launch: Launch) -> None:
