@@ -44,7 +44,7 @@ with old as (
 )
 select count(*) as count from gone
 """
-MOST_PRUNED: Final = 10_000
+MOST_PRUNED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,6 @@ async def standing(org_ids: Sequence[str]) -> Mapping[str, int]:
 
 
 async def prune(kept_seconds: float) -> int:
-    """Drop events that are older than that, some ten thousand an organization; returns how many."""
+    """Drop events that are older than that, a thousand of each organization; returns how many."""
     (row,) = await database.hot(PRUNE, {"kept": kept_seconds, "most": MOST_PRUNED})
     return int(row.count)

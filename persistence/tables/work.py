@@ -173,3 +173,4 @@ session_nacks = Table(
     PrimaryKeyConstraint("org_id", "session_id", "worker_id"),
     ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
 )
+Index("session_nacks_age_idx", session_nacks.c.nacked_at)
