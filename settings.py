@@ -328,6 +328,13 @@ class Settings:
         "how long webhook events that are done are kept with their bodies; that they came is known "
         "for good",
     )
+    activities_kept_seconds: float = _setting(
+        "RENSEI_ACTIVITIES_KEPT_SECONDS",
+        _seconds(1, A_HUNDRED_YEARS),
+        float(A_HUNDRED_YEARS),
+        "how long after its end a session's activities are kept, by default a hundred years; the "
+        "session itself stays",
+    )
     sent_kept_seconds: float = _setting(
         "RENSEI_SENT_KEPT_SECONDS",
         _seconds(1, A_HUNDRED_YEARS),

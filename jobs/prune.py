@@ -11,6 +11,7 @@ from typing import Final
 import settings
 from domain.errors import Unavailable
 from persistence import (
+    activities,
     browser_sessions,
     handover,
     idempotency,
@@ -27,7 +28,8 @@ Batch = Callable[[], Awaitable[int]]
 
 
 async def prune() -> int:
-    """Remove all that is past its time; returns how many rows, or turns of interviews, that were.
+    """Remove all that is past its time; returns how many rows that were; of sessions and
+    of turns of interviews it counts those that lost something.
 
     Each batch is one statement: it is done as a whole or not at all, and two processes at once take
     different rows. The kinds take turns, so that none waits for another's backlog, and one that
@@ -61,6 +63,7 @@ def _kinds(now: settings.Settings) -> list[Batch]:
     return [
         partial(webhook_events.prune, now.webhooks_kept_seconds, now.trouble_kept_seconds),
         partial(outbox.prune, now.sent_kept_seconds, now.trouble_kept_seconds),
+        partial(activities.prune, now.activities_kept_seconds),
         partial(session_events.prune, now.events_kept_seconds),
         partial(interview_frames.prune, now.frames_kept_seconds),
         idempotency.prune,

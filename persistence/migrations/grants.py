@@ -90,7 +90,7 @@ GRANTS: Final[dict[str, dict[str, str]]] = {
         "workspace_mappings": "select",
         "workers": "select",
         "sessions": "select, insert, update",
-        "activities": "select",
+        "activities": "select, delete",
         "completions": "select",
         "session_events": "select, insert, update, delete",
         "event_feeds": "select, insert, update",

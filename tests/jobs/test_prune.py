@@ -10,12 +10,14 @@ from psycopg.errors import RaiseException
 import settings
 from jobs.deliver_events import deliver_events
 from jobs.prune import prune
-from persistence import handover, idempotency, outbox, webhook_events
+from persistence import activities, handover, idempotency, outbox, session_events, webhook_events
 from tests import costs
 from tests.conftest import LINEAR_SECRET
 from tests.factories import linear_event, signed
 
 INGEST = "/api/webhooks/ingest/linear"
+ENDED = ("completed", "failed", "stopped")
+WORKING = ("pending", "claimed", "running", "finalizing")
 
 
 async def event(make, status, age, **columns):
@@ -190,6 +192,139 @@ async def test_a_nack_is_forgotten_when_it_has_long_lost_its_effect(make, run_jo
     assert [row.worker_id for row in await rows.fetchall()] == ["wkr-new"]
 
 
+# --- activities, where they are not kept for good ---
+
+
+async def ended(make, age, count=3, status="completed", **columns):
+    """The id of a session that ended so long ago, with some activities."""
+    session_id = await make.session(status=status, activity_count=count, **columns)
+    await make.owner.execute(
+        "update sessions set created_at = now() - interval '1 year',"
+        " claimed_at = now() - interval '1 year',"
+        " finished_at = case when %s then now() - %s::interval end where org_id = %s and id = %s",
+        (status in ENDED, age, make.org_id, session_id),
+    )
+    await make.owner.execute(
+        "insert into activities (org_id, session_id, seq, type, activity, stored_at)"
+        """ select %s, %s, n, 'thought', '{"type": "thought", "content": "x"}',"""
+        " now() - interval '1 year' from generate_series(1, %s) n",
+        (make.org_id, session_id, count),
+    )
+    return session_id
+
+
+async def left(make, session_id):
+    answer = await make.org.get(f"/api/public/session-activities?sessionId={session_id}")
+    assert answer.status_code == 200, answer.text
+    return [int(each["id"]) for each in answer.json()["activities"]]
+
+
+@pytest.fixture
+def month(given):
+    """Activities are kept for thirty days."""
+    settings.use(replace(given, activities_kept_seconds=30 * 86400.0))
+    yield
+    settings.use(given)
+
+
+async def test_nothing_that_was_done_goes_unless_the_server_is_set_so(make, run_job):
+    old = await ended(make, "9 years")
+
+    await run_job(prune)
+
+    assert await left(make, old) == [1, 2, 3]
+
+
+async def test_activities_go_when_their_session_has_been_over_for_so_long(make, run_job, month):
+    gone = [await ended(make, "31 days", status=status) for status in ENDED]
+    young = await ended(make, "29 days")
+    working = [await ended(make, "1 day", status=status) for status in WORKING]
+
+    await run_job(prune)
+
+    assert [await left(make, each) for each in gone] == [[], [], []]
+    assert [await left(make, each) for each in (young, *working)] == [[1, 2, 3]] * 5
+
+
+async def test_a_session_without_its_activities_is_the_session_it_was(make, run_job, month, owner):
+    session_id = await ended(make, "31 days", count=7, total_cost_usd=2.5)
+    row = await make.stored(session_id)
+    listed = f"/api/public/sessions/{row.public_id}"
+    before = (await make.org.get(listed)).json()
+    numbers = (await make.org.get("/api/public/stats")).json()
+
+    await run_job(prune)
+    after = (await make.org.get(listed)).json()
+
+    page = await (await make.browser()).get(f"/fleet/sessions/{row.public_id}")
+    assert await left(make, session_id) == []
+    assert "Not kept any more." in page.text
+    assert after["session"] == before["session"]
+    assert (await make.stored(session_id)).activity_count == 7
+    same = (await make.org.get("/api/public/stats")).json()
+    assert {**same, "timestamp": None} == {**numbers, "timestamp": None}
+
+
+async def test_who_follows_such_a_session_is_told_what_is_missing(make, run_job, month):
+    session_id = await ended(make, "31 days", count=7)
+    await run_job(prune)
+
+    answer = await make.org.get(f"/api/sessions/{session_id}/stream")
+
+    assert '"from":1,"to":7' in answer.text.replace(" ", "")
+    assert "event: end" in answer.text
+
+
+async def test_a_session_that_begins_again_goes_on_counting_and_is_pruned_again(
+    make, run_job, month, owner
+):
+    session_id = await ended(make, "31 days", count=5)
+    await run_job(prune)
+    await owner.execute(
+        "update sessions set status = 'pending', finished_at = null, priority = 1,"
+        " queued_at = now() where org_id = %s and id = %s",
+        (make.org_id, session_id),
+    )
+    worker = await make.worker()
+    polled = await worker.client.get(f"/api/workers/{worker.id}/poll")
+    assert polled.json()["claimedSessionIds"] == [session_id]
+
+    answer = await worker.client.post(
+        f"/api/sessions/{session_id}/activity",
+        json={"workerId": worker.id, "activity": {"type": "thought", "content": "again"}},
+    )
+    await run_job(prune)
+    during = await left(make, session_id)
+    await owner.execute(
+        "update sessions set status = 'completed', finished_at = now(), slot_worker_id = null"
+        " where org_id = %s and id = %s",
+        (make.org_id, session_id),
+    )
+    await run_job(prune)
+    young = await left(make, session_id)
+    await owner.execute(
+        "update sessions set finished_at = now() - interval '31 days',"
+        " activities_pruned_at = now() - interval '62 days' where org_id = %s and id = %s",
+        (make.org_id, session_id),
+    )
+    await run_job(prune)
+
+    assert answer.status_code == 200, answer.text
+    assert (during, young) == ([6], [6])
+    assert await left(make, session_id) == []
+
+
+async def test_many_activities_of_many_sessions_go_batch_by_batch(make, run_job, month):
+    ids = [await ended(make, "31 days", count=450) for _ in range(12)]
+
+    counts = await asyncio.gather(run_job(prune), run_job(prune))
+    counts.append(await run_job(prune))
+
+    assert sum(counts) >= len(ids)
+    assert [await left(make, each) for each in ids] == [[]] * len(ids)
+    assert await run_job(prune) == 0
+
+
 # --- how it goes ---
 
 
@@ -263,6 +398,8 @@ async def test_a_replay_at_the_same_moment_and_pruning_do_not_wait_for_each_othe
 STATEMENTS = {
     "webhook_events": (webhook_events.PRUNE, {"done": 2_592_000.0, "trouble": 7_776_000.0}),
     "outbox": (outbox.PRUNE, {"sent": 86_400.0, "trouble": 7_776_000.0}),
+    "session_events": (session_events.PRUNE, {"kept": 604_800.0, "most": 1000}),
+    "sessions": (activities.PRUNE, {"kept": 2_592_000.0}),
     "session_nacks": (handover.PRUNE_NACKS, {}),
     "idempotency_keys": (idempotency.PRUNE, {}),
 }
@@ -280,6 +417,27 @@ async def fill(make, count):
             " now() - %(age)s::interval from generate_series(1, %(count)s)",
             {**values, "status": status, "age": age},
         )
+    for age, pruned in (("1 day", None), ("1 year", "now")):
+        await make.owner.execute(
+            "insert into sessions (org_id, id, project_id, public_id, issue_id, issue_identifier,"
+            " work_type, priority, status, finished_at, activities_pruned_at)"
+            " select %(org)s, u, %(project)s, u, u, 'I-1', 'qa', 3, 'completed',"
+            " now() - %(age)s::interval, %(pruned)s"
+            " from generate_series(1, %(count)s / 2) n,"
+            " lateral md5(concat(%(count)s::int, %(age)s::text, n)) u",
+            {**values, "age": age, "pruned": pruned},
+        )
+    await make.owner.execute(
+        "insert into session_events (org_id, project_id, session_id, public_id, issue_identifier,"
+        " work_type, status, seq) select %(org)s, %(project)s, 's', 's', 'I-1', 'qa', 'queued', n"
+        " from generate_series(%(count)s + 1, 2 * %(count)s) n",
+        values,
+    )
+    await make.owner.execute(
+        "insert into event_feeds values (%(org)s, 2 * %(count)s) on conflict (org_id)"
+        " do update set last_seq = excluded.last_seq",
+        values,
+    )
     session_id = await make.session()
     await make.owner.execute(
         "insert into session_nacks (org_id, session_id, worker_id)"
@@ -294,37 +452,40 @@ async def fill(make, count):
     )
 
 
+async def empty(make):
+    for table in STATEMENTS.keys() - {"sessions"}:
+        await make.owner.execute(f"delete from {table} where org_id = %s", [make.org_id])
+
+
 async def test_a_run_costs_the_same_however_much_is_kept(make, run_job):
     await run_job(prune)
     pages = {}
     try:
-        for count in (200, 5000):
+        for count in (100, 2000):
             await fill(make, count)
             await costs.vacuum(make, *STATEMENTS)
             for name, asked in STATEMENTS.items():
                 plan, pages[count, name] = await costs.explained(make.owner, *asked)
-                assert count < 5000 or costs.scanned(plan) == set(), name
+                assert count < 2000 or name not in costs.scanned(plan), name
     finally:
-        for table in STATEMENTS:
-            await make.owner.execute(f"delete from {table} where org_id = %s", [make.org_id])
+        await empty(make)
 
     for name in STATEMENTS:
-        assert pages[5000, name] <= pages[200, name] + 3, (name, pages)
+        assert pages[2000, name] <= pages[100, name] + 3, (name, pages)
 
 
 async def test_removing_costs_a_few_pages_a_row(make, run_job):
     await run_job(prune)
-    await fill(make, 2000)
+    await fill(make, 1000)
     await many_events(make, 400)
     await costs.vacuum(make, "webhook_events")
 
     plan, pages = await costs.explained(make.owner, *STATEMENTS["webhook_events"])
-    left = await events(make)
-    for table in STATEMENTS:
-        await make.owner.execute(f"delete from {table} where org_id = %s", [make.org_id])
+    kept = await events(make)
+    await empty(make)
 
     assert costs.scanned(plan) == set()
-    assert len(left) == 4000
+    assert len(kept) == 2000
     assert pages < 400 * 8, pages
 
 

@@ -1,4 +1,4 @@
-"""What is settled goes in time: the indexes that find it, and how the jobs end browser sessions."""
+"""What is settled goes in time: what finds it, and how the jobs remove browser sessions."""
 
 from pathlib import Path
 
@@ -24,4 +24,14 @@ def upgrade() -> None:
     )
     op.create_index("session_nacks_age_idx", "session_nacks", ["nacked_at"])
     op.create_index("browser_sessions_end_idx", "browser_sessions", ["expires_at"])
+    op.add_column("sessions", sa.Column("activities_pruned_at", sa.DateTime(timezone=True)))
+    op.create_index(
+        "sessions_activities_idx",
+        "sessions",
+        ["finished_at"],
+        postgresql_where=sa.text(
+            "finished_at is not null"
+            " and (activities_pruned_at is null or activities_pruned_at < finished_at)"
+        ),
+    )
     op.execute((Path(__file__).parents[1] / "prune_0024.sql").read_text())
