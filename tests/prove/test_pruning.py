@@ -22,56 +22,38 @@ FRAMES = 20
 KEPT = 500
 """Of each kind, and young."""
 
-FILL = (
-    (
-        "insert into webhook_events (id, correlation_id, provider, verified_by, body, org_id, status,"
-        " done_at) select %(mark)s || n, 'c', 'linear', %(org)s, 'x', %(org)s, 'done', now() - age"
-        " from generate_series(1, %(count)s + %(kept)s) n,"
-        " lateral (select case when n > %(count)s then interval '1 hour' else interval '90 days' end)"
-        " as a (age)"
-    ),
-    (
-        "insert into webhook_deliveries select 'linear', %(org)s, 'id', %(mark)s || n, %(mark)s || n"
-        " from generate_series(1, %(count)s) n"
-    ),
-    (
-        "insert into outbox (org_id, project_id, issue_id, kind, payload, status, next_try_at)"
-        " select %(org)s, %(project)s, 'i', 'comment', '{}', 'sent', now() - age"
-        " from generate_series(1, %(count)s + %(kept)s) n,"
-        " lateral (select case when n > %(count)s then interval '1 hour' else interval '9 days' end)"
-        " as a (age)"
-    ),
-    (
-        "insert into outbox (org_id, project_id, issue_id, kind, payload, status, next_try_at)"
-        " select %(org)s, %(project)s, 'held', 'comment', '{}', 'waiting', now() + interval '1 day'"
-        " from generate_series(1, %(kept)s)"
-    ),
-    (
-        "insert into sessions (org_id, id, project_id, public_id, issue_id, issue_identifier,"
-        " work_type, priority, status, finished_at, activity_count)"
-        " select %(org)s, 's-' || n, %(project)s, lpad(to_hex(n), 16, '0'), 'i-' || n, 'I-' || n, 'qa',"
-        " 3, 'completed', now() - interval '40 days', %(frames)s from generate_series(1, %(few)s) n"
-    ),
-    (
-        "insert into activities (org_id, session_id, seq, type, activity)"
-        " select %(org)s, 's-' || n, a, 'thought', '{}'"
-        " from generate_series(1, %(few)s) n, generate_series(1, %(frames)s) a"
-    ),
-    (
-        "insert into interviews (org_id, id, session_id, request_hash)"
-        " select %(org)s, 'int-' || n, 's-' || n, '' from generate_series(1, %(few)s) n"
-    ),
-    (
-        "insert into interview_turns (org_id, session_id, number, claimed_at, turn_id, begun_at)"
-        " select %(org)s, 's-' || n, 1, now(), 'turn-0', now() - interval '40 days'"
-        " from generate_series(1, %(few)s) n"
-    ),
-    (
-        "insert into interview_frames (org_id, session_id, turn, index, text, done)"
-        " select %(org)s, 's-' || n, 1, f, 'x', false"
-        " from generate_series(1, %(few)s) n, generate_series(1, %(frames)s) f"
-    ),
-)
+FILL = """
+insert into webhook_events (id, correlation_id, provider, verified_by, body, org_id, status,
+                            done_at)
+select %(mark)s || n, 'c', 'linear', %(org)s, 'x', %(org)s, 'done',
+       now() - case when n > %(count)s then interval '1 hour' else interval '90 days' end
+  from generate_series(1, %(count)s + %(kept)s) n;
+insert into webhook_deliveries
+select 'linear', %(org)s, 'id', %(mark)s || n, %(mark)s || n from generate_series(1, %(count)s) n;
+insert into outbox (org_id, project_id, issue_id, kind, payload, status, next_try_at)
+select %(org)s, %(project)s, 'i', 'comment', '{}', 'sent',
+       now() - case when n > %(count)s then interval '1 hour' else interval '9 days' end
+  from generate_series(1, %(count)s + %(kept)s) n;
+insert into outbox (org_id, project_id, issue_id, kind, payload, next_try_at)
+select %(org)s, %(project)s, 'held', 'comment', '{}', now() + interval '1 day'
+  from generate_series(1, %(kept)s);
+insert into sessions (org_id, id, project_id, public_id, issue_id, issue_identifier, work_type,
+                      priority, status, finished_at, activity_count)
+select %(org)s, 's-' || n, %(project)s, lpad(to_hex(n), 16, '0'), 'i-' || n, 'I-' || n, 'qa', 3,
+       'completed', now() - interval '40 days', %(frames)s
+  from generate_series(1, %(few)s) n;
+insert into activities (org_id, session_id, seq, type, activity)
+select %(org)s, 's-' || n, a, 'thought', '{}'
+  from generate_series(1, %(few)s) n, generate_series(1, %(frames)s) a;
+insert into interviews (org_id, id, session_id, request_hash)
+select %(org)s, 'int-' || n, 's-' || n, '' from generate_series(1, %(few)s) n;
+insert into interview_turns (org_id, session_id, number, claimed_at, turn_id, begun_at)
+select %(org)s, 's-' || n, 1, now(), 'turn-0', now() - interval '40 days'
+  from generate_series(1, %(few)s) n;
+insert into interview_frames (org_id, session_id, turn, index, text, done)
+select %(org)s, 's-' || n, 1, f, 'x', false
+  from generate_series(1, %(few)s) n, generate_series(1, %(frames)s) f
+"""
 
 LEFT = """
 select (select count(*) from webhook_events where done_at < now() - interval '31 days')
@@ -116,7 +98,7 @@ async def test_a_backlog_goes_whole_whoever_is_killed_and_what_is_kept_stays(
     values = {"org": tenant.org_id, "project": tenant.project_id, "mark": secrets.token_hex(4)}
     values |= {"count": count, "kept": KEPT, "few": count // FRAMES, "frames": FRAMES}
     async with owner.transaction():  # a job that runs meanwhile sees all of it, or nothing
-        for statement in FILL:
+        for statement in FILL.split(";"):
             await owner.execute(statement, values)
     settings.use(settings.Settings.from_environment({"RENSEI_ACTIVITIES_KEPT_SECONDS": "2592000"}))
     await database.connect(server.owner_url)
