@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 PROJECT: Final = Path(__file__).resolve().parent
 
 MIB: Final = 1024 * 1024
+A_HUNDRED_YEARS: Final = 3_153_600_000
+"""In seconds: for good."""
 
 
 class SettingsError(ValueError):
@@ -318,6 +320,33 @@ class Settings:
         _seconds(1, 31_536_000),
         604_800.0,
         "how long what became of sessions is kept for streams of all sessions that connect again",
+    )
+    webhooks_kept_seconds: float = _setting(
+        "RENSEI_WEBHOOKS_KEPT_SECONDS",
+        _seconds(1, A_HUNDRED_YEARS),
+        2_592_000.0,
+        "how long webhook events that are done are kept with their bodies; that they came is known "
+        "for good",
+    )
+    activities_kept_seconds: float = _setting(
+        "RENSEI_ACTIVITIES_KEPT_SECONDS",
+        _seconds(1, A_HUNDRED_YEARS),
+        float(A_HUNDRED_YEARS),
+        "how long after its end a session's activities are kept, by default a hundred years; the "
+        "session itself stays",
+    )
+    sent_kept_seconds: float = _setting(
+        "RENSEI_SENT_KEPT_SECONDS",
+        _seconds(1, A_HUNDRED_YEARS),
+        86400.0,
+        "how long the copy of what the tracker was told is kept",
+    )
+    trouble_kept_seconds: float = _setting(
+        "RENSEI_TROUBLE_KEPT_SECONDS",
+        _seconds(1, A_HUNDRED_YEARS),
+        7_776_000.0,
+        "how long webhook events that are dead or parked, and what the tracker would not take, "
+        "wait for somebody to look at them",
     )
     failures_per_minute: int = _setting(
         "RENSEI_FAILURES_PER_MINUTE",

@@ -16,11 +16,10 @@ from jobs.fetch_missed import fetch_missed
 from jobs.file_checkpoints import file_checkpoints
 from jobs.fold_counts import fold_counts
 from jobs.fold_phases import fold_phases
-from jobs.forget_answers import forget_answers
-from jobs.keep_events import number_events, prune_events
 from jobs.make_audit_months import make_audit_months
+from jobs.number_events import number_events
 from jobs.promote_parked import promote_parked
-from jobs.prune_frames import prune_frames
+from jobs.prune import prune
 from jobs.publish_checkpoints import post_checkpoints, stamp_checkpoints
 from jobs.requeue_orphans import requeue_orphans
 from jobs.seal_audit import seal_audit
@@ -35,11 +34,10 @@ EVENTS_SECONDS: Final = 2.0
 PARKED_SECONDS: Final = 1.0
 LEASES_SECONDS: Final = 1.0
 COUNTS_SECONDS: Final = 2.0
-FORGET_SECONDS: Final = 60.0
+PRUNE_SECONDS: Final = 60.0
 MISSED_SECONDS: Final = 30.0
 OUTBOX_SECONDS: Final = 2.0
 DISPATCHES_SECONDS: Final = 1.0
-FRAMES_SECONDS: Final = 60.0
 SEAL_SECONDS: Final = 0.4
 CHECKPOINTS_SECONDS: Final = 5.0
 PUBLISH_SECONDS: Final = 10.0
@@ -68,10 +66,8 @@ async def main() -> None:
             _drive(fold_counts, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(fold_phases, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
             _drive(number_events, stop, lambda: asyncio.sleep(COUNTS_SECONDS)),
-            _drive(prune_events, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
-            _drive(prune_frames, stop, lambda: asyncio.sleep(FRAMES_SECONDS)),
+            _drive(prune, stop, lambda: asyncio.sleep(PRUNE_SECONDS)),
             _drive(fetch_missed, stop, lambda: asyncio.sleep(MISSED_SECONDS)),
-            _drive(forget_answers, stop, lambda: asyncio.sleep(FORGET_SECONDS)),
             _drive(seal_audit, stop, lambda: asyncio.sleep(SEAL_SECONDS)),
             _drive(file_checkpoints, stop, lambda: asyncio.sleep(CHECKPOINTS_SECONDS)),
             _drive(post_checkpoints, stop, lambda: asyncio.sleep(PUBLISH_SECONDS)),

@@ -57,6 +57,39 @@ update activities set repeat_key = null
 returning seq
 """
 
+MOST_SESSIONS: Final = 10
+MOST_OF_EACH: Final = 200
+
+# A session has lost all when nothing more is found. Whoever begins it again, or posts to it, waits
+# for its row meanwhile.
+PRUNE: Final = f"""
+with due as (
+  select s.org_id, s.id from sessions s
+   where s.finished_at < now() - make_interval(secs => %(kept)s)
+     and (s.activities_pruned_at is null or s.activities_pruned_at < s.finished_at)
+     and s.status in ('completed', 'failed', 'stopped')
+   order by s.finished_at
+   limit {MOST_SESSIONS}
+     for no key update skip locked
+), old as (
+  select due.org_id, due.id, a.place
+    from due
+   cross join lateral (
+     select ctid as place from activities
+      where org_id = due.org_id and session_id = due.id
+      order by seq
+      limit {MOST_OF_EACH}) a
+), gone as (
+  delete from activities where ctid = any (array(select place from old)) returning 1
+), done as (
+  update sessions s set activities_pruned_at = now()
+    from due
+   where s.org_id = due.org_id and s.id = due.id
+     and not exists (select 1 from old where old.org_id = due.org_id and old.id = due.id)
+)
+select count(*) as count from due
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -99,3 +132,13 @@ async def store(
     if row.held and row.seq is None and forget and await database.hot(FORGET, values):
         (row,) = await database.hot(STORE, values)
     return Stored(row.provider_session_id) if row.held else None
+
+
+async def prune(kept_seconds: float) -> int:
+    """Remove some activities of a few sessions that ended longer ago; returns how many sessions.
+
+    The session and its count stay, so that readers see what is missing and the next activity has
+    the next number.
+    """
+    (row,) = await database.hot(PRUNE, {"kept": kept_seconds})
+    return int(row.count)

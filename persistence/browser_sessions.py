@@ -1,12 +1,15 @@
 """Browser sessions: an opaque cookie for an API key, ending with it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence import database
 from persistence.tables import api_keys, browser_sessions
+
+MOST_PRUNED: Final = 1000
 
 
 async def create(
@@ -51,3 +54,14 @@ async def end(db: AsyncConnection, org_id: str, token_hash: bytes) -> None:
         .where(browser_sessions.c.org_id == org_id, browser_sessions.c.token_hash == token_hash)
         .values(ended_at=func.now())
     )
+
+
+async def prune() -> int:
+    """Remove up to a thousand sessions whose time is over; returns how many.
+
+    By a function of the owner's: the job process may neither read these nor end one that lives.
+    """
+    (row,) = await database.hot(
+        "select prune_browser_sessions(%(most)s) as count", {"most": MOST_PRUNED}
+    )
+    return int(row.count)

@@ -7,9 +7,25 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence import database
 from persistence.tables import session_nacks, sessions, workers
 
 MOST_NACKS: Final = 20
+MOST_PRUNED: Final = 1000
+
+# Nobody asks for one after a minute. By their places: one that is noted anew meanwhile lies
+# elsewhere, and stays.
+PRUNE_NACKS: Final = f"""
+with gone as (
+  delete from session_nacks where ctid = any (array(
+    select ctid from session_nacks
+     where nacked_at < now() - interval '1 hour'
+     order by nacked_at
+     limit {MOST_PRUNED}))
+  returning 1
+)
+select count(*) as count from gone
+"""
 
 
 async def lock_worker(
@@ -64,6 +80,12 @@ async def note_nack(db: AsyncConnection, org_id: str, session_id: str, worker_id
             set_={"nacked_at": func.now()},
         )
     )
+
+
+async def prune_nacks() -> int:
+    """Remove up to a thousand old notes of who gave a session back; returns how many."""
+    (row,) = await database.hot(PRUNE_NACKS, {})
+    return int(row.count)
 
 
 async def give_back_all(db: AsyncConnection, org_id: str, worker_id: str) -> Sequence[Any]:

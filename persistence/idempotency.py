@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,7 +10,20 @@ from persistence import database
 from persistence.tables import idempotency_keys
 
 KEPT_HOURS: Final = 24
-MOST_AT_ONCE: Final = 1000
+MOST_PRUNED: Final = 1000
+
+# By their places: an answer that is replaced meanwhile lies elsewhere, and stays.
+PRUNE: Final = f"""
+with gone as (
+  delete from idempotency_keys where ctid = any (array(
+    select ctid from idempotency_keys
+     where created_at <= now() - interval '{KEPT_HOURS} hours'
+     order by created_at
+     limit {MOST_PRUNED}))
+  returning 1
+)
+select count(*) as count from gone
+"""
 
 Key = tuple[str, str, str, str]
 """The organization, the caller, the operation, and the key that the caller made up."""
@@ -62,14 +75,7 @@ async def keep(
     )
 
 
-async def forget(db: AsyncConnection) -> int:
-    """Delete up to a thousand answers that are older than a day; returns how many."""
-    row: ColumnElement[Any] = literal_column("ctid")
-    old = (
-        select(row)
-        .select_from(idempotency_keys)
-        .where(idempotency_keys.c.created_at <= _KEPT)
-        .limit(MOST_AT_ONCE)
-    )
-    done = await db.execute(delete(idempotency_keys).where(row.in_(old)))
-    return int(done.rowcount)
+async def prune() -> int:
+    """Remove up to a thousand answers that are older than a day; returns how many."""
+    (row,) = await database.hot(PRUNE, {})
+    return int(row.count)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, and_, case, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence import database
 from persistence.tables import outbox, sessions
 
 MOST_ERROR_CHARACTERS: Final = 500
@@ -19,6 +20,27 @@ OPEN: Final[tuple[ColumnElement[str], ...]] = (
     literal_column("'waiting'"),
     literal_column("'sending'"),
 )
+
+
+MOST_PRUNED: Final = 1000
+
+# When a row was last tried says when it was settled, near enough. Nobody looks at those again.
+PRUNE: Final = f"""
+with old as (
+  select o.id
+    from (values ('sent', %(sent)s::float8), ('dead', %(trouble)s)) as kept (status, seconds)
+   cross join lateral (
+     select id from outbox
+      where status = kept.status and status in ('sent', 'dead')
+        and next_try_at < now() - make_interval(secs => kept.seconds)
+      order by next_try_at
+      limit {MOST_PRUNED}
+        for update skip locked) o
+), gone as (
+  delete from outbox where id = any (array(select id from old)) returning 1
+)
+select count(*) as count from gone
+"""
 
 
 async def add(
@@ -169,6 +191,12 @@ async def hold_back(db: AsyncConnection, org_id: str, seconds: float) -> None:
         .with_for_update(skip_locked=True)
     )
     await db.execute(update(outbox).where(outbox.c.id.in_(waiting)).values(next_try_at=until))
+
+
+async def prune(sent_seconds: float, trouble_seconds: float) -> int:
+    """Remove some of what was sent, or given up, longer ago; returns how many rows there were."""
+    (row,) = await database.hot(PRUNE, {"sent": sent_seconds, "trouble": trouble_seconds})
+    return int(row.count)
 
 
 def _seconds(seconds: float) -> Any:

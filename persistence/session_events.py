@@ -28,15 +28,19 @@ select coalesce(f.last_seq, 0) as last_seq, k.first_seq, e.*
 
 STANDING: Final = "select org_id, last_seq from event_feeds where org_id = any (%(orgs)s::text[])"
 
-# Of each organization those that come before the first one to be kept.
+# From the front of each organization that has an old one there. Written into the deletion, `old`
+# would be worked out anew for every event that is kept.
 PRUNE: Final = """
-with old as (
+with old as materialized (
   select f.org_id, (
     select max(s.seq) from (
       select seq, at from session_events
        where org_id = f.org_id and seq is not null order by seq limit %(most)s) s
      where s.at < now() - make_interval(secs => %(kept)s)) as last_seq
     from event_feeds f
+   where (select at from session_events
+           where org_id = f.org_id and seq is not null order by seq limit 1)
+         < now() - make_interval(secs => %(kept)s)
 ), gone as (
   delete from session_events e using old
    where e.org_id = old.org_id and e.seq <= old.last_seq
@@ -44,7 +48,7 @@ with old as (
 )
 select count(*) as count from gone
 """
-MOST_PRUNED: Final = 10_000
+MOST_PRUNED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,6 @@ async def standing(org_ids: Sequence[str]) -> Mapping[str, int]:
 
 
 async def prune(kept_seconds: float) -> int:
-    """Drop events that are older than that, some ten thousand an organization; returns how many."""
+    """Drop events that are older than that, a thousand of each organization; returns how many."""
     (row,) = await database.hot(PRUNE, {"kept": kept_seconds, "most": MOST_PRUNED})
     return int(row.count)

@@ -7,6 +7,7 @@ from sqlalchemy import Row, case, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence import database
 from persistence.paging import Page, page
 from persistence.tables import webhook_deliveries, webhook_events
 
@@ -25,6 +26,28 @@ select e.* from webhook_events e
  limit 1
    for update of e skip locked
 """)
+
+MOST_PRUNED: Final = 500
+"""Of each status; a body may be large."""
+
+# A replay takes the status and the time away from an event, so whichever comes first decides. By
+# their ids from an array, so that they are looked up however large the table is thought to be.
+PRUNE: Final = f"""
+with old as (
+  select e.id
+    from (values ('done', %(done)s::float8), ('dead', %(trouble)s), ('parked', %(trouble)s))
+         as kept (status, seconds)
+   cross join lateral (
+     select id from webhook_events
+      where status = kept.status and done_at < now() - make_interval(secs => kept.seconds)
+      order by done_at
+      limit {MOST_PRUNED}
+        for update skip locked) e
+), gone as (
+  delete from webhook_events where id = any (array(select id from old)) returning 1
+)
+select count(*) as count from gone
+"""
 
 SHOWN: Final = tuple(column for column in webhook_events.c if column.key != "body")
 
@@ -162,3 +185,10 @@ async def replay(db: AsyncConnection, org_id: str | None, event_id: str) -> Row[
             ).returning(*SHOWN)
         )
     ).one_or_none()
+
+
+async def prune(done_seconds: float, trouble_seconds: float) -> int:
+    """Remove some of what was settled longer ago, as `done`, or as `dead` or `parked`; returns how
+    many there were. What marks their deliveries stays, so that none comes in again."""
+    (row,) = await database.hot(PRUNE, {"done": done_seconds, "trouble": trouble_seconds})
+    return int(row.count)

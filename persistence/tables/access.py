@@ -57,6 +57,7 @@ browser_sessions = Table(
     instant("expires_at", nullable=False),
     instant("ended_at"),
 )
+Index("browser_sessions_end_idx", browser_sessions.c.expires_at)
 
 signing_keys = Table(
     "signing_keys",

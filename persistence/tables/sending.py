@@ -50,3 +50,10 @@ Index(
     outbox.c.id,
     postgresql_where=text("status in ('waiting', 'sending')"),
 )
+# By what it is pruned; the last try is when it was settled.
+Index(
+    "outbox_settled_idx",
+    outbox.c.status,
+    outbox.c.next_try_at,
+    postgresql_where=text("status in ('sent', 'dead')"),
+)

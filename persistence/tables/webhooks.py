@@ -70,6 +70,13 @@ Index(
     webhook_events.c.id,
     postgresql_where=text("status not in ('received', 'done')"),
 )
+# By what it is pruned: an event that waits has no `done_at`, one that was settled has.
+Index(
+    "webhook_events_settled_idx",
+    webhook_events.c.status,
+    webhook_events.c.done_at,
+    postgresql_where=webhook_events.c.done_at.is_not(None),
+)
 
 webhook_deliveries = Table(
     "webhook_deliveries",

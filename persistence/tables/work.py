@@ -76,6 +76,7 @@ sessions = Table(
     Column("submission_depth", Integer, nullable=False, server_default="0"),
     # Of the packet that rides to the next worker, until a worker brings the session to an end.
     Column("recovery_packet_id", Text),
+    instant("activities_pruned_at"),  # what was done until then is not kept any more
     PrimaryKeyConstraint("org_id", "id"),
     UniqueConstraint("org_id", "public_id"),
 )
@@ -125,6 +126,15 @@ Index(
     sessions.c.finished_at,
     postgresql_where=sessions.c.finished_at.is_not(None),
 )
+# Sessions that ended and still have the activities that are pruned in their time.
+Index(
+    "sessions_activities_idx",
+    sessions.c.finished_at,
+    postgresql_where=text(
+        "finished_at IS NOT NULL"
+        " AND (activities_pruned_at IS NULL OR activities_pruned_at < finished_at)"
+    ),
+)
 Index(
     "sessions_person_idx",
     sessions.c.org_id,
@@ -173,3 +183,4 @@ session_nacks = Table(
     PrimaryKeyConstraint("org_id", "session_id", "worker_id"),
     ForeignKeyConstraint(["org_id", "session_id"], ["sessions.org_id", "sessions.id"]),
 )
+Index("session_nacks_age_idx", session_nacks.c.nacked_at)

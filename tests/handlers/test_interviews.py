@@ -7,7 +7,7 @@ import pytest
 
 import settings
 from domain.interviews import MOST_TURNS
-from jobs.prune_frames import prune_frames
+from jobs.prune import prune
 from persistence import interview_frames
 
 ASKED = {"initialPrompt": "Ask me about refunds"}
@@ -559,14 +559,14 @@ async def test_old_turns_are_dropped_and_the_one_in_hand_is_not(make, run_job, g
         await say(worker, session_id, "a", "b", turn=f"turn-{turn}")
     await age(make, session_id, "2 days", below=3)
 
-    await run_job(prune_frames)
+    await run_job(prune)
     assert {turn for turn, _, _ in await kept(make, session_id)} == {3}
     await age(make, session_id, "2 days", below=4)
-    await run_job(prune_frames)
+    await run_job(prune)
     assert {turn for turn, _, _ in await kept(make, session_id)} == {3}
     late = await say(worker, session_id, "c", turn="turn-0", start=2)
     await make.end(session_id)
-    await run_job(prune_frames)
+    await run_job(prune)
 
     assert late.json() == {"published": 1}
     assert await kept(make, session_id) == []
@@ -578,11 +578,11 @@ async def test_the_setting_says_how_long_frames_are_kept(make, run_job, given):
     await make.end(session_id)
     await age(make, session_id, "30 minutes")
 
-    await run_job(prune_frames)
+    await run_job(prune)
     before = await kept(make, session_id)
     settings.use(replace(given, frames_kept_seconds=600.0))
     try:
-        await run_job(prune_frames)
+        await run_job(prune)
     finally:
         settings.use(given)
 
@@ -600,10 +600,10 @@ async def test_more_turns_than_one_statement_prunes_are_all_pruned(make, run_job
     )
     await make.end(session_id)
 
-    counts = await asyncio.gather(run_job(prune_frames), run_job(prune_frames))
+    counts = await asyncio.gather(run_job(prune), run_job(prune))
 
     assert sum(counts) >= 250
-    assert await run_job(prune_frames) == 0
+    assert await run_job(prune) == 0
 
 
 async def age(make, session_id, by, below=1000):

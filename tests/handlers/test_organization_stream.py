@@ -12,7 +12,8 @@ import settings
 from domain.session_states import public_status
 from handlers import following as handlers_following
 from handlers import organization_stream
-from jobs.keep_events import number_events, prune_events
+from jobs.number_events import number_events
+from jobs.prune import prune
 from persistence import session_events
 from tests.streams import eventually, opened, watched
 
@@ -275,7 +276,7 @@ async def test_old_events_go_and_a_gap_says_so(make, run_job, given):
 
     settings.use(replace(given, events_kept_seconds=3600.0))
     try:
-        await run_job(prune_events)
+        await run_job(prune)
     finally:
         settings.use(given)
     left = await shown(make.org)

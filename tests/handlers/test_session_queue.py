@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from jobs.forget_answers import forget_answers
 from jobs.promote_parked import promote_parked
+from jobs.prune import prune
 from tests.contract.operations import CONTRACT
 
 ISSUE = {"issueId": "issue-of-the-test", "issueIdentifier": "ENG-204"}
@@ -369,7 +369,7 @@ async def test_a_day_later_the_key_is_new_and_its_answer_forgotten(make, run_job
     )
 
     anew = await enqueue(make, "key-1", prompt="b")
-    forgotten = await run_job(forget_answers)
+    forgotten = await run_job(prune)
 
     assert anew.status_code == 201
     assert forgotten >= 1

@@ -150,6 +150,9 @@ def test_no_role_puts_on_another(stores, login, role):
         (JOBS, "update organizations set name='x'"),
         (JOBS, "update audit_pending set event_type='x'"),
         (JOBS, "delete from sessions"),
+        (JOBS, "delete from browser_sessions"),
+        (JOBS, "delete from webhook_deliveries"),
+        (WEB, "select prune_browser_sessions(1)"),
     ],
 )
 def test_what_a_role_has_no_business_with_is_refused(login, role, statement):
@@ -237,7 +240,11 @@ def test_functions_that_act_as_the_owner_are_for_one_role_each(login, role):
 
     may = [
         db.execute("select has_function_privilege(%s, 'execute')", [name]).fetchone()[0]
-        for name in ("audit_make_months(integer)", "audit_lag_seconds()")
+        for name in (
+            "audit_make_months(integer)",
+            "audit_lag_seconds()",
+            "prune_browser_sessions(integer)",
+        )
     ]
 
-    assert may == {WEB: [False, True], JOBS: [True, True]}[role]
+    assert may == {WEB: [False, True, False], JOBS: [True, True, True]}[role]
