@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from contract import Operation
+from scripts import judge as judging
 from scripts.judge import (
     NOWHERE,
     Answer,
@@ -167,6 +168,27 @@ def test_a_key_that_the_server_does_not_know_is_told_at_once():
 
     assert done.returncode == 2
     assert f"{base_url} does not know this key (401)" in done.stdout
+
+
+@pytest.mark.parametrize("reason", ["completed", "interrupted", "server_unavailable"])
+def test_a_run_that_was_cut_short_is_no_all_clear(monkeypatch, capsys, reason):
+    run = {
+        "complete": True,
+        "stop_reason": reason,
+        "operations": {"total": 117, "tested": 81},
+        "test_cases": {"generated": 268},
+        "failures": [],
+        "errors": [],
+    }
+    monkeypatch.setattr(judging, "judge_refusals", lambda *_: None)
+    monkeypatch.setattr(judging, "judge_by_schemathesis", lambda *_: run)
+
+    with obliging() as base_url:
+        status = judging.main(["--base-url", base_url, "--seconds", "25"])
+
+    told = "cut short (interrupted) with 81 of 117 operations begun; it had 25 seconds"
+    assert status == (reason != "completed")
+    assert (told in capsys.readouterr().out) == (reason == "interrupted")
 
 
 def test_an_error_of_json_rpc_is_a_refusal_where_the_contract_says_so_and_nowhere_else():
