@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from signal import SIGKILL, SIGTERM
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -64,6 +65,7 @@ class Supervisor:
                 self._claim(left_last)
                 self._start()
                 self._tell(self._ready())
+                self._tell_of_redis()
                 self._watch()
             except Stopped:
                 pass
@@ -187,6 +189,16 @@ class Supervisor:
             f"The web did not become healthy within {WEB_START_SECONDS:.0f} s; "
             f"{address.HEALTH} last said: {answer}."
         )
+
+    def _tell_of_redis(self) -> None:
+        """A Redis that does not answer stops nothing, so nobody would look for it."""
+        settings = self._settings
+        if settings.redis_url and "redis" in address.says_down(settings.host, settings.port):
+            where = urlsplit(settings.redis_url)
+            self._tell(
+                f"rensei: REDIS_URL ({where.hostname or where.path}) does not answer. The server "
+                "is slower without it and loses nothing; it is used as soon as it answers."
+            )
 
     def _progress(self, doing: str) -> Iterator[float]:
         """Turns of a waiting, with a word to the terminal when it takes long."""
