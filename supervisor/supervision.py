@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from signal import SIGKILL, SIGTERM
 from typing import Final
 from urllib.parse import urlsplit
@@ -214,7 +215,11 @@ class Supervisor:
 
     def _watch(self) -> None:
         keepers = [
-            Keeper(service, self._tell, most_ends=MOST_WEB_ENDS if service is self._web else None)
+            Keeper(
+                service,
+                self._tell_when,
+                most_ends=MOST_WEB_ENDS if service is self._web else None,
+            )
             for service in reversed(self._parts())
         ]
         logs_due = time.monotonic() + LOGS_SECONDS
@@ -227,6 +232,10 @@ class Supervisor:
                         store.room.trim_log()
             self._bell.wait(wait)
             self._bury_strangers()
+
+    def _tell_when(self, text: str) -> None:
+        """Say what happened and when: who reads it has to find what else happened then."""
+        self._tell(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
     def _bury_strangers(self) -> None:
         """As process 1 of a container, take leave of orphans, which nobody else can."""
