@@ -97,7 +97,7 @@ check: $(VENV)/.dev ## Style, strict types, import floors, spec lint, and that a
 	$(RUN) scripts/sync_spec.py --check
 
 contract: $(VENV)/.dev ## Judge a running server against the YAML: BASE_URL=... KEY=...
-	@exec $(RUN) scripts/judge.py --base-url $(BASE_URL) --key "$(KEY)"
+	@exec $(RUN) scripts/judge.py --base-url $(BASE_URL) --key "$(KEY)" $(ARGS)
 
 fuzz: $(VENV)/.dev ## Fuzz a server of its own with Schemathesis, CASES examples an operation
 	FUZZ_EXAMPLES=$(CASES) $(PYTEST) tests/contract/test_schemathesis.py

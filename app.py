@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
-import structlog
 from a2wsgi import WSGIMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import contract
 import handlers
+import logs
 import settings
 from auth import keyring, schemes
 from auth.scopes import RULES, authorize
@@ -59,7 +59,7 @@ def create_app(given: settings.Settings | None = None) -> ASGIApp:
     starts: a server that answers 500 to everything helps nobody."""
     now = given or settings.Settings.from_environment()
     settings.use(now)
-    _log_to_stderr()
+    logs.to_stderr("web")
     keyring.start()
     if now.web_database_url is None:
         raise settings.SettingsError(
@@ -249,24 +249,3 @@ async def _put_deployment_key(now: settings.Settings) -> None:
             )
     except Unavailable:
         _log.warning("the database is away; WORKER_API_KEY was not looked at")
-
-
-def _log_to_stderr() -> None:
-    """One line of key=value per event. No body and no credential is ever logged."""
-    formatter = structlog.stdlib.ProcessorFormatter(
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-        ],
-    )
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter)
-    root = logging.getLogger()
-    if not any(isinstance(h.formatter, type(formatter)) for h in root.handlers):
-        root.addHandler(handler)
-        root.setLevel(logging.WARNING)

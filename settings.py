@@ -5,6 +5,7 @@ Durations carry their unit in their name. Secrets are wrapped so that neither a
 log line nor a traceback shows them.
 """
 
+import difflib
 import ipaddress
 import os
 import re
@@ -19,6 +20,9 @@ PROJECT: Final = Path(__file__).resolve().parent
 MIB: Final = 1024 * 1024
 A_HUNDRED_YEARS: Final = 3_153_600_000
 """In seconds: for good."""
+
+ALIKE: Final = 0.88
+"""How much of a name must agree with a setting's to be taken for a slip of it."""
 
 
 class SettingsError(ValueError):
@@ -454,6 +458,21 @@ class Settings:
         """The server's address as others reach it, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+
+def likely_misspelt(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Names that nothing reads and that look like a setting's, each with that setting's.
+
+    They stop no start: others may have variables of their own.
+    """
+    known = [each.metadata["name"] for each in fields(Settings)]
+    found = []
+    for name in sorted(environment):
+        if name in known or not name.startswith(("RENSEI_", "WEBHOOK_SECRET_")):
+            continue
+        if alike := difflib.get_close_matches(name, known, 1, ALIKE):
+            found.append((name, alike[0]))
+    return found
 
 
 def table() -> list[tuple[str, str, str]]:

@@ -60,7 +60,7 @@ class NotJson(Malformed):
 
 
 class ResponseBroken(Refused):
-    """500: our own answer breaks the contract. The details are in the log and nowhere else."""
+    """500: our own answer breaks the contract. Why is for the log and nowhere else."""
 
 
 class Disconnected(Exception):

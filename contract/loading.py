@@ -53,7 +53,8 @@ def load(path: Path) -> Contract:
     The text never passes a template engine, so braces in descriptions survive. Raises
     `ContractError` that lists everything which would make the contract unsafe to serve.
     """
-    return loads(path.read_bytes(), str(path))
+    here = Path.cwd()
+    return loads(path.read_bytes(), str(path.relative_to(here) if here in path.parents else path))
 
 
 def loads(text: str | bytes, name: str) -> Contract:
@@ -62,10 +63,21 @@ def loads(text: str | bytes, name: str) -> Contract:
         # The loader below derives from CSafeLoader, so it makes plain data only.
         spec = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ContractError([f"{name}: {error}. Correct the YAML."]) from error
+        raise ContractError([f"{_marked(name, error)}. Correct the YAML."]) from error
     if not isinstance(spec, dict):
         raise ContractError([f"{name}: not a mapping. Start it with `openapi: 3.0.3`."])
     return read(spec)
+
+
+def _marked(name: str, error: yaml.YAMLError) -> str:
+    """An error of the YAML as editors find it: file, line and column, then what is wrong."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"{name}: {error}"
+    mark = error.problem_mark
+    told = f"{name}:{mark.line + 1}:{mark.column + 1}: {error.problem}"
+    if error.context and error.context_mark:
+        told += f" ({error.context} that begins in line {error.context_mark.line + 1})"
+    return told
 
 
 def read(spec: dict[str, Any]) -> Contract:

@@ -1,5 +1,6 @@
 """Local references of the contract: finding what a `$ref` means."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -19,12 +20,17 @@ def target(spec: Json, reference: str) -> Json:
     if not reference.startswith(LOCAL):
         raise LookupError(f"$ref {reference!r} is not local; point it at {LOCAL}…")
     found: Any = spec
+    alike: list[str] = []
     for part in reference[2:].split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
-        found = found.get(key) if isinstance(found, Mapping) else None
+        if not isinstance(found, Mapping):
+            break
+        alike = [] if key in found else difflib.get_close_matches(key, map(str, found), 1)
+        found = found.get(key)
     if isinstance(found, Mapping):
         return found
-    raise LookupError(f"$ref {reference!r} points at no object; add it or correct the name")
+    meant = f" (there is {alike[0]})" if alike else ""
+    raise LookupError(f"$ref {reference!r} points at no object; add it or correct the name{meant}")
 
 
 def resolved(spec: Json, node: Json) -> Json:

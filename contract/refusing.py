@@ -1,8 +1,10 @@
 """The outermost layer: every exception becomes an answer made by `refuse`, and nothing else."""
 
 import logging
+import re
+import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +20,9 @@ Refuse = Callable[[Exception, Request], Response]
 _log = logging.getLogger(__name__)
 
 _LAST_WORD = b'{"error":"Internal server error"}'
+
+REQUEST_ID: Final = "x-request-id"
+_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Refusing(LifespanMiddleware):  # type: ignore[misc]
@@ -64,8 +69,8 @@ class Refusing(LifespanMiddleware):  # type: ignore[misc]
         for each in (error, ResponseBroken("the refusal itself failed")):
             try:
                 response = self._refuse(each, request)
-                if response.status_code == 500 and not isinstance(each, ResponseBroken):
-                    _log.error("%s %s failed", request.method, request.path, exc_info=each)
+                if response.status_code == 500:
+                    response.headers[REQUEST_ID] = _logged(each, request)
                 _add_headers(each, response)
                 await response(scope, receive, noting(request, send))
                 return
@@ -77,6 +82,20 @@ class Refusing(LifespanMiddleware):  # type: ignore[misc]
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 500, "headers": headers})
         await send({"type": "http.response.body", "body": _LAST_WORD})
+
+
+def _logged(error: Exception, request: Request) -> str:
+    """The id that a fault of ours has in the log and in its answer, so that one finds the other.
+
+    A proxy's own id for the request is kept, as far as a log line can hold it.
+    """
+    given = request.headers.get(REQUEST_ID, "")
+    made = given if _ID.fullmatch(given) else secrets.token_hex(8)
+    if isinstance(error, ResponseBroken):
+        _log.error("request %s: %s", made, error)
+    else:
+        _log.error("request %s: %s %s failed", made, request.method, request.path, exc_info=error)
+    return made
 
 
 def _add_headers(error: Exception, response: Response) -> None:

@@ -1,6 +1,5 @@
 """Responses of one operation: declared status, media type and schema, or `ResponseBroken`."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,8 +21,6 @@ JSON: Final = "application/json"
 _WITHOUT_LENGTH: Final = frozenset({204, 304})
 
 _CONTROL: Final = frozenset(b"\r\n\0")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class ResponsePlan:
     def messages(self, answer: Any) -> tuple[Message, Message]:
         """The two ASGI messages for what a handler returned.
 
-        Raises `ResponseBroken`, having logged why, for whatever the contract does not have.
+        Raises `ResponseBroken`, which says why, for whatever the contract does not have.
         """
         headers: Mapping[str, str] | None = None
         if isinstance(answer, tuple) and len(answer) == 2:
@@ -167,7 +164,16 @@ class ResponsePlan:
             body = orjson.loads(content)
             fits = shape.fits(body)
         if not fits:
-            raise self._broken(f"status {status}: {shape.complaint(body, 'body', len(content))}")
+            complaint = shape.complaint(body, "body", len(content))
+            raise self._broken(f"status {self._as_declared(status)}: {complaint}")
+
+    def _as_declared(self, status: int) -> str:
+        """The status, and under which name the contract covers it when that is another one."""
+        text = str(int(status))
+        if text in self._declared:
+            return text
+        name = f"{text[0]}XX" if f"{text[0]}XX" in self._declared else "default"
+        return f"{text}, which the contract covers only as `{name}`"
 
     def _headers(
         self, headers: Mapping[str, str], media: Media | None
@@ -193,8 +199,7 @@ class ResponsePlan:
             raise self._broken(f"status {status} lacks header {', '.join(sorted(missing))}")
 
     def _broken(self, why: str) -> ResponseBroken:
-        _log.error("%s broke the contract: %s", self._operation_id, why)
-        return ResponseBroken("the response broke the contract")
+        return ResponseBroken(f"{self._operation_id} broke the contract: {why}")
 
 
 def _declared(raw: Json, schemas: Schemas) -> Declared:

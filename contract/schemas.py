@@ -31,6 +31,7 @@ _WITHOUT_EFFECT: Final = frozenset(
 _FULLY_TOLD: Final = 4096
 
 _GROUPS: Final = ("allOf", "anyOf", "oneOf")
+_TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 
 
 class Direction(Enum):
@@ -147,8 +148,21 @@ class Schemas:
         document["definitions"] = translation.definitions
         try:
             return Shape(document)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        except jsonschema_rs.ValidationError as error:
+            raise ValueError(f"{_fault(error)}; correct the schema") from error
+        except jsonschema_rs.ReferencingError as error:
             raise ValueError(f"{error.message}; correct the schema") from error
+
+
+def _fault(error: jsonschema_rs.ValidationError) -> str:
+    """What is wrong with a schema, and where in the contract it stands."""
+    steps = [str(step) for step in error.instance_path]
+    if steps[:1] == ["definitions"]:
+        steps[:1] = ["components", "schemas"]
+    message = error.message
+    if steps[-1:] == ["type"]:
+        message = f"{error.instance!r} is no type; write one of {', '.join(_TYPES)}"
+    return f"{'.'.join(steps)}: {message}" if steps else message
 
 
 class _Translation:

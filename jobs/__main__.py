@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import logs
 import settings
 from auth import keyring
 from domain.errors import Unavailable
@@ -127,7 +128,7 @@ async def _away() -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
+    logs.to_stderr("jobs")
     try:
         settings.use(settings.Settings.from_environment())
         keyring.start()

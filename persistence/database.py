@@ -14,7 +14,7 @@ transaction that PostgreSQL gave up for another one.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from sqlalchemy import exc, func
+from sqlalchemy import exc, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from domain.errors import Conflict, Unavailable
@@ -100,9 +100,20 @@ class Database:
         await self.pool.open(wait=False)
 
     def sweep(self) -> None:
-        """Have the pool look through its idle connections and drop the dead ones."""
+        """Have both pools drop their dead connections, of which one has just been met.
+
+        After a restart of PostgreSQL every idle connection is dead. Otherwise each would cost a
+        caller a 503, minutes after the database is back.
+        """
         if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.create_task(self.pool.check())
+            self._sweeping = asyncio.create_task(self._drop_dead_connections())
+
+    async def _drop_dead_connections(self) -> None:
+        # The engine's pool gives up all that are older than the first one it finds dead.
+        with suppress(*AWAY):
+            async with self.autocommit.connect() as connection:
+                await connection.execute(select(1))
+        await self.pool.check()
 
     async def close(self) -> None:
         if self._sweeping is not None:
@@ -171,6 +182,8 @@ async def _reaching() -> AsyncIterator[None]:
         if is_collision(error):
             raise Conflict("Another request changed the same things; try again") from error
         if is_away(error):
+            if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+                current().sweep()
             raise Unavailable("The database cannot be reached; try again") from error
         raise
 
@@ -203,7 +216,6 @@ async def hot(sql: str, values: Mapping[str, Any]) -> Sequence[Any]:
                 cursor = await connection.execute(sql, values)
             return await cursor.fetchall()
         except psycopg.OperationalError:
-            # After a restart every idle connection is dead; one failed call clears them all.
             if connection.broken:
                 database.sweep()
             raise
@@ -212,8 +224,15 @@ async def hot(sql: str, values: Mapping[str, Any]) -> Sequence[Any]:
 @asynccontextmanager
 async def hot_transaction() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """One transaction on the raw pool, for what runs all the time."""
-    async with _reaching(), current().pool.connection() as connection, connection.transaction():
-        yield connection
+    database = current()
+    async with _reaching(), database.pool.connection() as connection:
+        try:
+            async with connection.transaction():
+                yield connection
+        except psycopg.OperationalError:
+            if connection.broken:
+                database.sweep()
+            raise
 
 
 async def is_up(seconds: float = 2.0) -> bool:

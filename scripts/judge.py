@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import schemathesis
 import schemathesis.cli
-from schemathesis.core.failures import Failure
+from schemathesis.core.failures import Failure, ServerError
 
 from contract import Contract, Operation, load
 from contract.references import resolved
@@ -40,6 +40,9 @@ CONTRACT: Final = ROOT / "openapi" / "rensei-api.yaml"
 
 EXAMPLES: Final = 10
 MOST_SECONDS: Final = 600
+FINISHED: Final = "completed"
+"""What Schemathesis calls the reason for stopping when there was none. An interrupted run calls
+itself complete all the same."""
 PATIENCE_SECONDS: Final = 30
 BODY_LIMIT: Final = 1_048_576
 DEEP: Final = 50_000
@@ -71,6 +74,9 @@ TOLD_TO_WAIT: Final = re.compile(r"\bgot `?429\b", re.IGNORECASE)
 """Schemathesis' words for a bad credential that was refused with 429: whoever fails too often is
 told to wait."""
 
+WHO_AM_I: Final = "/api/cli/whoami"
+"""Asked once with the key, so that a mistyped one does not cost the minutes of a whole run."""
+
 JSON: Final = {"Content-Type": "application/json"}
 
 Case = schemathesis.Case[Any]
@@ -87,13 +93,27 @@ class Answer:
     @property
     def refusal(self) -> str | None:
         """The text of the refusal; None when the body is not the contract's envelope."""
+        told = self._told()
+        text = told.get("error")
+        known = {"error", "message", "error_description"}
+        return text if isinstance(text, str) and text and told.keys() <= known else None
+
+    @property
+    def json_rpc_error(self) -> str | None:
+        """The text of the refusal as JSON-RPC tells it; None when the body is no such error."""
+        told = self._told()
+        error = told.get("error")
+        if told.get("jsonrpc") != "2.0" or not isinstance(error, dict) or "result" in told:
+            return None
+        code, text = error.get("code"), error.get("message")
+        return text if isinstance(code, int) and isinstance(text, str) and text else None
+
+    def _told(self) -> dict[str, Any]:
         try:
             told = json.loads(self.body)
         except ValueError:
-            return None
-        text = told.get("error") if isinstance(told, dict) else None
-        known = {"error", "message", "error_description"}
-        return text if isinstance(text, str) and text and told.keys() <= known else None
+            return {}
+        return told if isinstance(told, dict) else {}
 
 
 class Server:
@@ -140,17 +160,27 @@ class Report:
     asked: int = 0
     out_of_reach: int = 0
     findings: list[str] = field(default_factory=list)
+    not_set_up: set[str] = field(default_factory=set)
+    """What the server said it could not serve as it is set up, and so could not be judged."""
 
-    def expect(self, what: str, answer: Answer, *statuses: int) -> None:
+    def expect(
+        self, what: str, answer: Answer, *statuses: int, may_be_json_rpc: bool = False
+    ) -> None:
         """Note a refusal that has another status or another form."""
         self.asked += 1
         wanted = " or ".join(map(str, statuses))
+        text = answer.refusal or (answer.json_rpc_error if may_be_json_rpc else None)
         if answer.status not in statuses:
             self.findings.append(f"{what}: {answer.status} where {wanted} belongs")
-        elif answer.refusal is None:
+        elif text is None:
             self.findings.append(f'{what}: {answer.status} without {{"error": "…"}}')
         elif b"Traceback" in answer.body:
             self.findings.append(f"{what}: {answer.status} with a traceback")
+
+
+def knows_key(server: Server) -> bool:
+    """Whether the key is one that the server knows, whatever it allows."""
+    return server.ask("GET", WHO_AM_I, server.bearer).status != http.client.UNAUTHORIZED
 
 
 # --- the refusals ---
@@ -234,6 +264,7 @@ def _bodies(
     ]
     if body.get("required"):
         cases.append(("an empty body", JSON, b"", None, 400))
+    may_be_json_rpc = _refuses_by_json_rpc(contract, operation)
     for what, headers, content, announced, status in cases:
         answer = server.ask(
             operation.method, path, {**server.bearer, **headers}, content, announced=announced
@@ -242,7 +273,16 @@ def _bodies(
             # The credential comes before the body, and this key is not one for it.
             report.out_of_reach += 1
             continue
-        report.expect(f"{name} with {what}", answer, status)
+        report.expect(f"{name} with {what}", answer, status, may_be_json_rpc=may_be_json_rpc)
+
+
+def _refuses_by_json_rpc(contract: Contract, operation: Operation) -> bool:
+    """Whether the contract lets a bad body be refused by an error of JSON-RPC."""
+    response = resolved(contract.spec, operation.raw["responses"].get("400", {}))
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    schema = resolved(contract.spec, schema)
+    forms = [schema, *(resolved(contract.spec, each) for each in schema.get("oneOf", ()))]
+    return any("jsonrpc" in form.get("properties", {}) for form in forms)
 
 
 def _methods(server: Server, path: str, operations: list[Operation], report: Report) -> None:
@@ -274,6 +314,13 @@ def _is_long(wait: Any) -> bool:
         return 0 < float(wait) <= LONGEST_WAIT_SECONDS
     except (TypeError, ValueError):
         return False
+
+
+def could_not_serve(operation: Operation, answer: Answer) -> str | None:
+    """The text of a 503 that the contract names and words: something is not set up, or away."""
+    if answer.status != http.client.SERVICE_UNAVAILABLE or "503" not in operation.raw["responses"]:
+        return None
+    return answer.refusal
 
 
 class Guard:
@@ -362,7 +409,13 @@ def _names_more(operation: Operation) -> bool:
 
 
 def judge_by_schemathesis(
-    server: Server, contract: Contract, guard: Guard, examples: int, seed: int
+    server: Server,
+    contract: Contract,
+    guard: Guard,
+    report: Report,
+    examples: int,
+    seed: int,
+    seconds: int,
 ) -> dict[str, Any]:
     """Run Schemathesis under the guard; its report."""
     by_id = {operation.id: operation for operation in contract.operations}
@@ -399,11 +452,17 @@ def judge_by_schemathesis(
         case: Case,
         response: schemathesis.Response,
     ) -> bool:
+        if isinstance(failure, ServerError):
+            operation = operation_of(case)
+            answer = Answer(response.status_code, {}, response.content)
+            if why := could_not_serve(operation, answer):
+                report.not_set_up.add(f"{operation.method} {operation.path}: {why}")
+                return False
         return not TOLD_TO_WAIT.search(failure.message)
 
     # Schemathesis ends at an interrupt as at its own end, and still reports.
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.alarm(MOST_SECONDS)
+    signal.alarm(seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.json"
         with suppress(SystemExit):
@@ -433,11 +492,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--examples", type=int, default=EXAMPLES, help="made-up requests per operation and phase"
     )
+    parser.add_argument(
+        "--seconds", type=int, default=MOST_SECONDS, help="the most that made-up requests may take"
+    )
     parser.add_argument("--seed", type=int, default=3, help="the same seed, the same requests")
     given = parser.parse_args(arguments)
     contract, server, report = load(CONTRACT), Server(given.base_url, given.key), Report()
-    print(f"judging {server.base_url} by {len(contract.operations)} operations", flush=True)
+    print(
+        f"judging {server.base_url} by {len(contract.operations)} operations; "
+        f"it takes some minutes, at most {given.seconds} seconds with made-up requests",
+        flush=True,
+    )
     try:
+        if given.key and not knows_key(server):
+            print(f"{server.base_url} does not know this key (401); give one of its own as --key")
+            return 2
+        if not given.key:
+            print("no key was given: what lies behind a credential is judged by its refusals alone")
         judge_refusals(server, contract, report)
     except (OSError, http.client.HTTPException) as error:
         print(f"{server.base_url} does not answer ({error}); start it, or correct --base-url")
@@ -448,7 +519,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush=True,
     )
     guard = Guard()
-    run = judge_by_schemathesis(server, contract, guard, given.examples, given.seed)
+    run = judge_by_schemathesis(
+        server, contract, guard, report, given.examples, given.seed, given.seconds
+    )
     guard.remove(server, contract)
     if not run:
         print("Schemathesis did not get to its end; its output above says why")
@@ -457,9 +530,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Schemathesis: {each['title']} in {', '.join(each['operations'])}"
         for each in [*run["failures"], *run["errors"]]
     ]
-    if not run["complete"]:
+    if run["stop_reason"] != FINISHED:
+        tested, total = run["operations"]["tested"], run["operations"]["total"]
         report.findings.append(
-            f"Schemathesis: stopped ({run['stop_reason']}); it has at most {MOST_SECONDS} seconds"
+            f"Schemathesis: cut short ({run['stop_reason']}) with {tested} of {total} operations "
+            f"begun; it had {given.seconds} seconds, --seconds gives it more"
         )
     print(
         f"\njudged {run['operations']['tested']} operations: {report.asked} refusals and "
@@ -467,6 +542,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     left = guard.created - guard.removed
     print(f"removed again: {_listed(guard.removed)}; left behind: {_listed(left)}")
+    for each in sorted(report.not_set_up):
+        print(f"not judged, since it is not set up there: {each}")
     for finding in report.findings:
         print(f"- {finding}")
     return 1 if report.findings else 0

@@ -1,9 +1,10 @@
 """`python -m supervisor`: one whole server, until somebody stops it."""
 
+import os
 import sys
 from contextlib import suppress
 
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, likely_misspelt
 from supervisor.bell import Bell
 from supervisor.errors import StartError, WrongSettings
 from supervisor.plan import SERVER, Plan
@@ -26,6 +27,8 @@ def main(plan: Plan = SERVER) -> int:
     except SettingsError as error:
         tell(f"rensei: {error}")
         return WrongSettings.exit_code
+    for name, meant in likely_misspelt(os.environ):
+        tell(f"rensei: {name} is no setting and changes nothing; did you mean {meant}?")
     with Bell() as bell:
         try:
             Supervisor(settings, plan, bell, tell).run()

@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import json
 import socket
 import time
 from typing import Final
@@ -43,6 +44,19 @@ def health(host: str, port: int) -> str:
         return str(error) or type(error).__name__
     finally:
         connection.close()
+
+
+def says_down(host: str, port: int) -> set[str]:
+    """What the server's health calls down: its parts that are away and that it serves without."""
+    connection = http.client.HTTPConnection(EVERYWHERE.get(host, host), port, timeout=5)
+    try:
+        connection.request("GET", HEALTH)
+        told = json.loads(connection.getresponse().read())
+    except (OSError, ValueError, http.client.HTTPException):
+        return set()
+    finally:
+        connection.close()
+    return {name for name, state in told.items() if state == "down"}
 
 
 def _try(host: str, port: int) -> None:

@@ -28,6 +28,7 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 loglevel = "warning"
+logger_class = "supervisor.web_worker.Log"
 accesslog = None
 
 

@@ -5,6 +5,7 @@ can stop a migration that waits for a lock.
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +26,12 @@ def main() -> None:
     from supervisor import rewrap
 
     given = Settings.from_environment()
-    when_there(lambda: migrations.upgrade(owner_url, vectors=given.embedder is not None))
+    try:
+        when_there(lambda: migrations.upgrade(owner_url, vectors=given.embedder is not None))
+    except psycopg.OperationalError as error:
+        sys.exit(f"The database does not let the server in: {reason(error)}. Correct {DATABASE}.")
+    except migrations.UnknownSchema as error:
+        sys.exit(str(error))
     rewrap.rewrap(owner_url, given)
     if DEMO_WORKER_KEY in os.environ:
         from persistence import demo
@@ -38,19 +44,25 @@ def when_there(step: Callable[[], None]) -> None:
 
     A wrong password or a missing database is an answer, and stops the start.
     """
-    told = False
+    told = ""
     while True:
         try:
             step()
         except psycopg.OperationalError as error:
             if not is_coming(error):
                 raise
-            if not told:
-                print("Waiting for the database of DATABASE_URL …", flush=True)
-                told = True
+            # The reason may change while it comes: first nobody listens, then it recovers.
+            if (why := reason(error)) != told:
+                print(f"Waiting for the database of {DATABASE}: {why}", flush=True)
+                told = why
             time.sleep(PAUSE_SECONDS)
         else:
             return
+
+
+def reason(error: psycopg.OperationalError) -> str:
+    """What libpq says in its first line: the host, the port and what went wrong there."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def is_coming(error: psycopg.OperationalError) -> bool:

@@ -5,8 +5,10 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from signal import SIGKILL, SIGTERM
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -64,6 +66,7 @@ class Supervisor:
                 self._claim(left_last)
                 self._start()
                 self._tell(self._ready())
+                self._tell_of_redis()
                 self._watch()
             except Stopped:
                 pass
@@ -188,6 +191,16 @@ class Supervisor:
             f"{address.HEALTH} last said: {answer}."
         )
 
+    def _tell_of_redis(self) -> None:
+        """A Redis that does not answer stops nothing, so nobody would look for it."""
+        settings = self._settings
+        if settings.redis_url and "redis" in address.says_down(settings.host, settings.port):
+            where = urlsplit(settings.redis_url)
+            self._tell(
+                f"rensei: REDIS_URL ({where.hostname or where.path}) does not answer. The server "
+                "is slower without it and loses nothing; it is used as soon as it answers."
+            )
+
     def _progress(self, doing: str) -> Iterator[float]:
         """Turns of a waiting, with a word to the terminal when it takes long."""
         begun = time.monotonic()
@@ -202,7 +215,11 @@ class Supervisor:
 
     def _watch(self) -> None:
         keepers = [
-            Keeper(service, self._tell, most_ends=MOST_WEB_ENDS if service is self._web else None)
+            Keeper(
+                service,
+                self._tell_when,
+                most_ends=MOST_WEB_ENDS if service is self._web else None,
+            )
             for service in reversed(self._parts())
         ]
         logs_due = time.monotonic() + LOGS_SECONDS
@@ -215,6 +232,10 @@ class Supervisor:
                         store.room.trim_log()
             self._bell.wait(wait)
             self._bury_strangers()
+
+    def _tell_when(self, text: str) -> None:
+        """Say what happened and when: who reads it has to find what else happened then."""
+        self._tell(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}")
 
     def _bury_strangers(self) -> None:
         """As process 1 of a container, take leave of orphans, which nobody else can."""

@@ -9,12 +9,24 @@ import signal
 import sys
 from typing import Any, ClassVar, Final
 
+from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
+import logs
 from supervisor.parent_death import end_with_parent
 
 GRACEFUL_SECONDS: Final = 8
 PARENT_CHECK_SECONDS: Final = 1.0
+
+
+class Log(Logger):
+    """What gunicorn and uvicorn say, in the form of all other lines."""
+
+    def setup(self, cfg: Any) -> None:
+        """Take gunicorn's settings, all but the form."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter("web", at_terminal=sys.stderr.isatty()))
 
 
 class Worker(UvicornWorker):

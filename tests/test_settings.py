@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from settings import Secret, Settings, SettingsError, table
+from settings import Secret, Settings, SettingsError, likely_misspelt, table
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -216,3 +216,24 @@ def test_settings_must_be_given_before_they_are_used(monkeypatch):
 
     with pytest.raises(RuntimeError, match=r"settings\.use"):
         settings.current()
+
+
+def test_a_name_that_looks_like_a_settings_is_told_with_what_may_be_meant():
+    given = {
+        "RENSEI_PROT": "9090",
+        "WEBHOOK_SECRET_LINAER": "s",
+        "RENSEI_HOME": "/srv/rensei",
+        "RENSEI_ORG_KEY": "from the credentials file",
+        "RENSEI_WORKER_KEY": "from there as well",
+        "RENSEI_API_URL": "a client's own",
+        "REDIS_ULR": "anybody's",
+    }
+
+    assert likely_misspelt(given) == [
+        ("RENSEI_PROT", "RENSEI_PORT"),
+        ("WEBHOOK_SECRET_LINAER", "WEBHOOK_SECRET_LINEAR"),
+    ]
+
+
+def test_no_setting_is_taken_for_a_slip_of_another():
+    assert likely_misspelt({name: value for name, (value, _) in GOOD.items()}) == []

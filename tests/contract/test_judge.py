@@ -16,7 +16,16 @@ import psycopg
 import pytest
 
 from contract import Operation
-from scripts.judge import NOWHERE, Guard, Report, Server, judge_refusals
+from scripts import judge as judging
+from scripts.judge import (
+    NOWHERE,
+    Answer,
+    Guard,
+    Report,
+    Server,
+    could_not_serve,
+    judge_refusals,
+)
 from settings import PROJECT
 from tests.contract.live import Live, live_server, seed
 from tests.contract.operations import CONTRACT, EXAMPLE, OPERATIONS, example_of
@@ -93,13 +102,15 @@ def test_a_server_that_keeps_the_contract_is_found_sound_and_left_whole(whose, t
 class Obliging(BaseHTTPRequestHandler):
     """A server that refuses nothing."""
 
+    status = 200
+    body = b'{"ok": true}'
+
     def answer(self) -> None:
-        body = json.dumps({"ok": True}).encode()
-        self.send_response(200)
+        self.send_response(self.status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(self.body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_TRACE = answer  # noqa: N815
 
@@ -108,12 +119,22 @@ class Obliging(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def obliging() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Obliging)
+def serving(kind: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def obliging() -> Any:
+    return serving(Obliging)
+
+
+def strict(status: int = 401, told: Any = None) -> Any:
+    """A server that refuses everything, in the same words."""
+    body = json.dumps(told or {"error": "Unknown credential"}).encode()
+    return serving(type("Strict", (Obliging,), {"status": status, "body": body}))
 
 
 def test_a_server_that_refuses_nothing_is_found_out():
@@ -139,6 +160,56 @@ def test_where_nobody_serves_it_says_so():
 
     assert done.returncode == 2
     assert f"{base_url} does not answer" in done.stdout
+
+
+def test_a_key_that_the_server_does_not_know_is_told_at_once():
+    with strict() as base_url:
+        done = judge(base_url, "rsk_live_" + "0" * 64)
+
+    assert done.returncode == 2
+    assert f"{base_url} does not know this key (401)" in done.stdout
+
+
+@pytest.mark.parametrize("reason", ["completed", "interrupted", "server_unavailable"])
+def test_a_run_that_was_cut_short_is_no_all_clear(monkeypatch, capsys, reason):
+    run = {
+        "complete": True,
+        "stop_reason": reason,
+        "operations": {"total": 117, "tested": 81},
+        "test_cases": {"generated": 268},
+        "failures": [],
+        "errors": [],
+    }
+    monkeypatch.setattr(judging, "judge_refusals", lambda *_: None)
+    monkeypatch.setattr(judging, "judge_by_schemathesis", lambda *_: run)
+
+    with obliging() as base_url:
+        status = judging.main(["--base-url", base_url, "--seconds", "25"])
+
+    told = "cut short (interrupted) with 81 of 117 operations begun; it had 25 seconds"
+    assert status == (reason != "completed")
+    assert (told in capsys.readouterr().out) == (reason == "interrupted")
+
+
+def test_an_error_of_json_rpc_is_a_refusal_where_the_contract_says_so_and_nowhere_else():
+    told = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "no JSON"}}
+
+    with strict(400, told) as base_url:
+        report = Report()
+        judge_refusals(Server(base_url, ""), CONTRACT, report)
+
+    what = [each for each in report.findings if each.endswith('NaN: 400 without {"error": "…"}')]
+    assert 'POST /api/sessions with NaN: 400 without {"error": "…"}' in what
+    assert not any("/api/mcp/" in each for each in what)
+
+
+def test_a_503_that_the_contract_names_and_words_is_no_fault_and_any_other_is():
+    ingest = next(each for each in OPERATIONS if each.id == "webhookIngest")
+    why = b'{"error": "No signing secret for github is configured"}'
+
+    assert could_not_serve(ingest, Answer(503, {}, why)) == json.loads(why)["error"]
+    assert could_not_serve(ingest, Answer(503, {}, b"upstream is away")) is None
+    assert could_not_serve(ingest, Answer(500, {}, why)) is None
 
 
 def test_made_up_requests_about_things_of_others_are_led_nowhere():

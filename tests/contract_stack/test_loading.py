@@ -67,8 +67,12 @@ def test_dates_and_numbers_as_keys_stay_what_json_would_make_of_them(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("openapi: 3.0.3\npaths:\n  /a: {}\n  /a: {}\n", "'/a' stands twice"),
+        ("openapi: 3.0.3\npaths:\n  /a: {}\n  /a: {}\n", "yaml:4:3: the key '/a' stands twice"),
         ("openapi: [", "Correct the YAML"),
+        (
+            "openapi: 3.0.3\npaths:\n  /a:\n    get: {}\n   put: {}\n",
+            r"yaml:5:4: did not find .* \(while parsing a block mapping that begins in line 3\)",
+        ),
         ("- a list", "Start it with"),
     ],
 )
@@ -166,7 +170,8 @@ def test_two_schemes_at_once_are_refused():
 @pytest.mark.parametrize(
     ("reference", "word"),
     [
-        ("#/components/schemas/Dragon", "points at no object"),
+        ("#/components/schemas/Dragon", "points at no object; add it or correct the name"),
+        ("#/components/schemas/Anmal", "correct the name (there is Animal)"),
         ("other.yaml#/Animal", "is not local"),
         ("http://zoo/animal.json", "is not local"),
         ("#/paths/~1api", "is not local"),

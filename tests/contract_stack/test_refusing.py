@@ -1,6 +1,7 @@
 """Nothing but refuse() answers for an exception, wherever it comes from."""
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -73,8 +74,24 @@ async def test_what_an_accident_says_is_in_the_log_and_not_in_the_answer(
         answer = await visitor.get("/api/refused/by-accident")
 
     assert answer.json() == {"error": "Internal server error"}
-    assert caplog.records[0].getMessage() == "GET /api/refused/by-accident failed"
+    id_ = answer.headers["x-request-id"]
+    told = caplog.records[0].getMessage()
+    assert told == f"request {id_}: GET /api/refused/by-accident failed"
+    assert re.fullmatch("[0-9a-f]{16}", id_)
     assert "secret detail" in str(caplog.records[0].exc_info)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("req-7.a_B", True), ("two words", False), ("x" * 65, False)]
+)
+async def test_an_accident_keeps_the_id_that_a_proxy_gave_the_request(
+    visitor: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, given: str, kept: bool
+):
+    with caplog.at_level(logging.ERROR, "contract"):
+        answer = await visitor.get("/api/refused/by-accident", headers={"X-Request-Id": given})
+
+    assert (answer.headers["x-request-id"] == given) == kept
+    assert (given in caplog.text) == kept
 
 
 async def test_an_ordinary_refusal_is_not_an_error_in_the_log(
@@ -84,6 +101,12 @@ async def test_an_ordinary_refusal_is_not_an_error_in_the_log(
     await visitor.get("/nowhere")
 
     assert caplog.records == []
+
+
+async def test_what_is_no_fault_of_the_server_has_no_id(visitor: httpx.AsyncClient):
+    answer = await visitor.get("/nowhere", headers={"X-Request-Id": "req-7"})
+
+    assert "x-request-id" not in answer.headers
 
 
 def answers_nothing(error: Exception, request: Request) -> Any:

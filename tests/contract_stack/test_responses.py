@@ -140,7 +140,7 @@ class Cage:
         ("ok", "a handler returns (body, status)"),
         (None, "a handler returns (body, status)"),
         (JSONResponse({"bars": "x"}), "body.bars: 'x' is not an integer"),
-        (JSONResponse({}, 418), "body.error: is required"),
+        (JSONResponse({}, 418), "418, which the contract covers only as `4XX`: body.error: is"),
         (JSONResponse({}, 201), "status 201 is not declared"),
         (PlainTextResponse("x"), "does not declare 'text/plain'"),
         (Response(b"{", media_type="application/json"), "is not JSON"),
@@ -157,7 +157,8 @@ async def test_a_broken_answer_is_a_bare_500_whose_reason_is_only_in_the_log(
 
     assert (told.status_code, told.json()) == (500, {"error": "Internal server error"})
     (record,) = caplog.records
-    assert "answerAnything broke the contract" in record.getMessage()
+    id_ = told.headers["x-request-id"]
+    assert f"request {id_}: answerAnything broke the contract" in record.getMessage()
     assert word in record.getMessage()
 
 

@@ -147,7 +147,7 @@ def test_two_operations_never_share_a_handler_by_accident():
         ({"content": {"application/json": {"schema": {}}}}, "give it one instead of `content`"),
         ({"in": "header", "style": "form", "schema": {"type": "string"}}, "unsupported style"),
         ({"in": "cookie", "schema": {"type": "array", "items": {"type": "string"}}}, "cookie"),
-        ({"schema": {"type": "string", "pattern": "("}}, "correct the schema"),
+        ({"schema": {"type": "string", "pattern": "("}}, 'pattern: "(" is not a "regex"; correct'),
     ],
 )
 def test_a_parameter_that_could_not_be_read_stops_the_start(parameter: Any, word: str):
@@ -160,6 +160,18 @@ def test_a_parameter_that_could_not_be_read_stops_the_start(parameter: Any, word
 
     assert told.startswith("maybeKnown (GET /api/maybe):")
     assert word in told
+
+
+def test_a_type_that_there_is_not_is_told_with_its_place_and_those_that_there_are():
+    damaged = spec()
+    damaged["components"]["schemas"]["Cage"]["properties"]["bars"] = {"type": "intgr"}
+
+    told = problems_of(contract=read(damaged))
+
+    assert (
+        "components.schemas.Cage.properties.bars.type: 'intgr' is no type; write one of array, "
+        "boolean, integer, number, object, string; correct the schema"
+    ) in told
 
 
 def test_an_optional_path_parameter_stops_the_start():

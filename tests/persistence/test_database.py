@@ -5,6 +5,7 @@ import socket
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -176,6 +177,44 @@ async def test_connections_that_the_server_ended_are_replaced(make, stores):
     assert before.status_code == 200
     assert ended
     assert set(statuses) <= {200, 503}
+
+
+DOORS: Final = {
+    "hot": lambda: database.hot("select 1", {}),
+    "hot_transaction": lambda: _ask(database.hot_transaction, "select 1"),
+    "statement": lambda: _ask(database.statement, select(1)),
+    "transaction": lambda: _ask(database.transaction, select(1)),
+}
+
+
+async def _ask(door, query):
+    async with door() as db:
+        await db.execute(query)
+
+
+@pytest.mark.parametrize("first", DOORS)
+async def test_the_first_dead_connection_that_is_met_clears_those_of_every_door(stores, first):
+    restarted = database.Database(f"{stores.web_url}&application_name=restarted")
+    await restarted.open()
+    try:
+        with database.using(restarted):
+            for ask in DOORS.values():
+                await ask()
+            with psycopg.connect(stores.web_url) as db:
+                ended = db.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name = 'restarted'"
+                ).fetchall()
+
+            with pytest.raises(Unavailable):
+                await DOORS[first]()
+            await restarted._sweeping
+
+            for ask in DOORS.values():
+                await ask()
+    finally:
+        await restarted.close()
+    assert len(ended) > 1
 
 
 @pytest.mark.prove

@@ -110,3 +110,17 @@ async def test_an_upgrade_waits_for_nobody_who_serves(stores, make):
     await running
 
     assert {answer.status_code for answer in answers} == {200}
+
+
+def test_a_schema_of_a_later_version_is_left_alone_and_told(fresh):
+    migrations.upgrade(fresh)
+    with psycopg.connect(fresh) as db:
+        db.execute("update alembic_version set version_num = '9999'")
+    before = shape(fresh)
+
+    with pytest.raises(
+        migrations.UnknownSchema, match=r"schema 9999; .* knows up to \d{4}\. Start"
+    ):
+        migrations.upgrade(fresh)
+
+    assert shape(fresh) == before

@@ -12,7 +12,7 @@ from settings import Settings
 from supervisor import credentials
 from supervisor.state_folder import StateFolder
 from supervisor.stores import Stores
-from tests.supervisor.servers import Launch
+from tests.supervisor.servers import Launch, eventually
 
 
 def test_two_copies_live_side_by_side(launch: Launch, tmp_path: Path) -> None:
@@ -111,9 +111,13 @@ def test_stores_of_ones_own_are_used_and_nothing_is_made(
             REDIS_URL=stores.redis_url,
             RENSEI_MASTER_KEY="ab" * 32,
             RENSEI_HOME=str(tmp_path / "unused"),
+            REDIS_AWAY="yes",
+            RENSEI_PROT="9090",
         ).ready()
 
         assert server.healthy()
+        assert eventually(lambda: "does not answer. The server is slower" in server.output)
+        assert "RENSEI_PROT is no setting and changes nothing; did you mean" in server.output
         web = json.loads(server.get("/environment"))
         with psycopg.connect(web["RENSEI_WEB_DATABASE_URL"]) as db:
             assert db.execute("select current_user").fetchone() == ("rensei_web",)

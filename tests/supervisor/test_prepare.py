@@ -1,13 +1,21 @@
 """The database that migrations wait for."""
 
+from urllib.parse import urlsplit, urlunsplit
+
 import psycopg
 import pytest
 
-from supervisor.prepare import is_coming, when_there
+from supervisor.prepare import is_coming, main, when_there
 
 
 def test_a_database_that_is_not_there_yet_is_waited_for(capsys):
-    answers = [psycopg.OperationalError("connection refused")] * 2
+    refused = 'server at "db.internal", port 5432 failed: Connection refused'
+    starting = "FATAL:  the database system is starting up"
+    answers = [
+        psycopg.OperationalError(starting),
+        psycopg.OperationalError(f"{refused}\n\tIs the server running on that host?"),
+        psycopg.OperationalError(f"{refused}\n\tIs the server running on that host?"),
+    ]
 
     def step() -> None:
         if answers:
@@ -15,7 +23,23 @@ def test_a_database_that_is_not_there_yet_is_waited_for(capsys):
 
     when_there(step)
 
-    assert capsys.readouterr().out.count("Waiting for the database") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"Waiting for the database of DATABASE_URL: {refused}",
+        f"Waiting for the database of DATABASE_URL: {starting}",
+    ]
+
+
+def test_a_password_that_is_wrong_is_told_in_one_line(stores, monkeypatch):
+    parts = urlsplit(stores.owner_url)
+    wrong = urlunsplit(parts._replace(netloc=f"{parts.username}:wrong@"))
+    monkeypatch.setenv("DATABASE_URL", wrong)
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert "password authentication failed" in ended.value.code
+    assert ended.value.code.endswith("Correct DATABASE_URL.")
+    assert "wrong" not in ended.value.code
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What ends by itself is started again."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def test_kill_9_of_either_store_is_followed_by_a_new_one_with_the_data(launch: L
     }
 
     assert not before & after
-    assert "PostgreSQL ended (killed by SIGKILL); starting it again" in server.output
+    ended = r"^20[\d-]{8}T[\d:]{8}Z PostgreSQL ended \(killed by SIGKILL\); starting it again"
+    assert re.search(ended, server.output, re.MULTILINE)
     assert eventually(lambda: "Valkey runs again." in server.output)
     assert server.ends(signal.SIGTERM) == 0
     assert server.notes[-2:] == ["web left both", "jobs left both"]
