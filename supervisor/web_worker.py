@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from uvicorn_worker import UvicornWorker
 
+from supervisor.connection import Connection
 from supervisor.parent_death import end_with_parent
 
 GRACEFUL_SECONDS: Final = 8
@@ -27,7 +28,7 @@ class Worker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": Connection,
         "ws": "none",
         "lifespan": "on",
         "timeout_graceful_shutdown": GRACEFUL_SECONDS,
