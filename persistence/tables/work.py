@@ -90,6 +90,7 @@ Index(
 Index(
     "sessions_issue_holder_idx",
     sessions.c.org_id,
+    sessions.c.project_id,
     sessions.c.issue_id,
     unique=True,
     postgresql_where=sessions.c.holds_issue,
@@ -97,6 +98,7 @@ Index(
 Index(
     "sessions_parked_idx",
     sessions.c.org_id,
+    sessions.c.project_id,
     sessions.c.issue_id,
     sessions.c.priority,
     sessions.c.queued_at,
