@@ -28,7 +28,7 @@ from domain.principal import Principal
 from handlers.refusals import refuse
 from pages import create_pages, playground
 from pages.fleet import create_fleet
-from persistence import database, keys, pulse, refusals
+from persistence import audit, database, keys, pulse, refusals
 from persistence.ephemeral import session_news, store
 from services import (
     a2a_wire,
@@ -244,8 +244,11 @@ async def _put_deployment_key(now: settings.Settings) -> None:
     secret = now.worker_api_key
     try:
         async with database.transaction() as db:
-            await keys.put_deployment_key(
+            changes = await keys.put_deployment_key(
                 db, fingerprint(secret.value) if secret else None, now.worker_api_key_project
             )
+            for each in changes:
+                key, about = ("api_key", each.key_id), {"setting": "WORKER_API_KEY"}
+                await audit.append(db, each.org_id, None, each.event_type, key, about)
     except Unavailable:
         _log.warning("the database is away; WORKER_API_KEY was not looked at")

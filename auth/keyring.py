@@ -10,7 +10,7 @@ import settings
 from auth.sealing import MasterKey
 from domain.errors import Unavailable
 from domain.ids import new_id
-from persistence import database, signing_keys
+from persistence import audit, database, signing_keys
 
 RELOAD_SECONDS: Final = 0.1
 """At most so often are the keys read anew for an unknown id, however many forged ones come."""
@@ -49,7 +49,11 @@ class Keyring:
             kid = new_id("sig")
             sealed = self.master.seal(secrets.token_bytes(32), key_context(kid))
             async with database.transaction() as db:
-                await signing_keys.create_if_none(db, purpose, kid, sealed)
+                if await signing_keys.create_if_none(db, purpose, kid, sealed):
+                    about = {"purpose": purpose}
+                    await audit.append(
+                        db, None, None, "signing_key.made", ("signing_key", kid), about
+                    )
             await self._load()
             found = self._active(purpose)
         if found is None:

@@ -18,7 +18,8 @@ import settings
 from auth import tokens
 from domain.errors import OAuthRefusal
 from domain.ids import fingerprint
-from persistence import database, m2m_clients
+from domain.principal import Kind, Principal
+from persistence import audit, database, m2m_clients
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -119,6 +120,12 @@ async def issue_token(fields: Mapping[str, str], authorization: str | None) -> d
         else:
             status, text = 400, "only grant_type=client_credentials is supported"
         raise OAuthRefusal(code, text, status)
+    async with database.transaction() as db:
+        client = Principal(Kind.M2M, row.id, row.org_id, None, frozenset(row.scopes))
+        about = {"scopes": list(row.scopes), "expiresIn": lifetime}
+        await audit.append(
+            db, row.org_id, client, "m2m_client.token_issued", ("m2m_client", row.id), about
+        )
     body["access_token"] = await tokens.mint(
         tokens.M2M,
         {

@@ -117,6 +117,8 @@ def usable(card: Any, url: str) -> dict[str, Any]:
     """
     if not isinstance(card, dict):
         raise BadCard("the card is not a JSON object")
+    if _holds_nul(card):  # which PostgreSQL cannot store, and nobody writes on purpose
+        raise BadCard("the card contains a NUL character")
     name = card.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > MOST_NAME_CHARACTERS:
         raise BadCard(f"the card has no name of at most {MOST_NAME_CHARACTERS} characters")
@@ -134,6 +136,19 @@ def usable(card: Any, url: str) -> dict[str, Any]:
         if not isinstance(each, str) or origin(urljoin(url + "/", each)) != origin(url):
             raise BadCard("an interface of the card is not on the host that is registered")
     return card
+
+
+def _holds_nul(card: Any) -> bool:
+    nodes = [card]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, str) and "\0" in node:
+            return True
+        if isinstance(node, dict):
+            nodes += [*node, *node.values()]
+        elif isinstance(node, list):
+            nodes += node
+    return False
 
 
 def _addresses(card: dict[str, Any]) -> list[Any]:

@@ -161,6 +161,9 @@ async def _create_comment(db: AsyncConnection, user: Principal, name: str, text:
         "digest": digest,
     }
     made = await tracker_comments.add(db, values)
+    await audit.append(
+        db, issue.org_id, user, "issue.commented", ("issue", issue.id), {"commentId": made.id}
+    )
     await issue_writes.comment(db, issue, made.id, text)
     return shapes.comment(made)
 
@@ -194,7 +197,11 @@ async def _create_relation(db: AsyncConnection, user: Principal, wanted: dict[st
         "related_issue_id": related.id,
         "type": wanted["type"],
     }
-    return {"success": True, "relationId": await tracker_comments.relate(db, values)}
+    relation_id = await tracker_comments.relate(db, values)
+    if relation_id == values["id"]:
+        about = {"relationId": relation_id, "relatedIssueId": related.id, "type": wanted["type"]}
+        await audit.append(db, issue.org_id, user, "issue.related", ("issue", issue.id), about)
+    return {"success": True, "relationId": relation_id}
 
 
 async def _get_relations(db: AsyncConnection, user: Principal, name: str) -> Any:
@@ -209,7 +216,10 @@ async def _get_relations(db: AsyncConnection, user: Principal, name: str) -> Any
 
 
 async def _delete_relation(db: AsyncConnection, user: Principal, relation_id: str) -> Any:
-    await tracker_comments.unrelate(db, str(user.org_id), user.projects, relation_id)
+    org_id = str(user.org_id)
+    for gone in await tracker_comments.unrelate(db, org_id, user.projects, relation_id):
+        about = {"relationId": gone.id, "relatedIssueId": gone.related_issue_id, "type": gone.type}
+        await audit.append(db, org_id, user, "issue.unrelated", ("issue", gone.issue_id), about)
     return {"success": True}
 
 

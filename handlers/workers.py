@@ -214,7 +214,7 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[Any, str |
         host_id = machine_id and await hosts.meet(
             db, org_id, registration_id, machine_id, body["hostname"]
         )
-        worker = await workers.register(
+        worker, retired = await workers.register(
             db,
             registration_id,
             {
@@ -238,7 +238,12 @@ async def _register(caller: Principal, body: dict[str, Any]) -> tuple[Any, str |
             caller,
             "worker.registered",
             ("worker", worker.id),
-            {"hostname": worker.hostname, "projectId": project_id, "capacity": worker.capacity},
+            {
+                "hostname": worker.hostname,
+                "projectId": project_id,
+                "capacity": worker.capacity,
+                **({"retires": retired} if retired else {}),
+            },
         )
         if not caller.issues_runtime_tokens:
             return worker, None, None

@@ -191,7 +191,7 @@ async def _judged() -> AsyncIterator[None]:
 
 
 def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else ""
+    return _clean(str(error).splitlines()[0][:300]) if str(error) else ""
 
 
 def state_name(state: int) -> str:
@@ -209,7 +209,7 @@ def _of_task(task: Any) -> Outcome:
         agents = [each for each in task.history if each.role == pb.Role.ROLE_AGENT]
         text = _text(said) or _text(agents[-1:]) or ""
     return Outcome(
-        task.id[:1000],
+        _clean(task.id[:1000]),
         state_name(status.state),
         _clean(text) or None,
         _artifacts(task),
@@ -247,4 +247,5 @@ def _parts_text(parts: Any) -> str:
 
 def _clean(text: str) -> str:
     """What PostgreSQL can store, and no more than anybody wants to read."""
-    return text[:MOST_TEXT_CHARACTERS].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text = text[:MOST_TEXT_CHARACTERS].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text.encode("utf-8", "replace").decode()  # half a character, which JSON can hold

@@ -169,7 +169,7 @@ def _read(answer: Answer) -> dict[str, Any]:
     errors = said.get("errors") if isinstance(said, dict) else None
     first = errors[0] if isinstance(errors, list) and errors else None
     message, about, codes = _explained(first)
-    text = f"{answer.status} {message}".strip()[:MOST_ERROR_CHARACTERS]
+    text = f"{answer.status} {message}".replace("\0", "").strip()[:MOST_ERROR_CHARACTERS]
     # Linear answers a limit with 400 and a code; what stands before it may answer 429.
     if answer.status == 429 or LIMITED in codes:
         raise TryAgain(text or "rate limited", _wait(answer.headers))

@@ -1,4 +1,7 @@
-"""Who works on an issue: at most one session holds it, the others of the issue are parked."""
+"""Who works on an issue: at most one session holds it, the others of the issue are parked.
+
+An issue is a project's: who may name the issue of another project must not be in its way.
+"""
 
 from typing import Any, Final
 
@@ -12,13 +15,14 @@ ISSUE: Final = "issue"
 
 PROMOTE: Final = """
 with free as (
-  select distinct on (p.org_id, p.issue_id) p.org_id, p.id
+  select distinct on (p.org_id, p.project_id, p.issue_id) p.org_id, p.id
     from sessions p
    where p.waits_for = 'issue' and p.status = 'pending'
      and not exists (
        select 1 from sessions h
-        where h.org_id = p.org_id and h.issue_id = p.issue_id and h.holds_issue)
-   order by p.org_id, p.issue_id, p.priority, p.queued_at
+        where h.org_id = p.org_id and h.project_id = p.project_id
+          and h.issue_id = p.issue_id and h.holds_issue)
+   order by p.org_id, p.project_id, p.issue_id, p.priority, p.queued_at
    limit 100
 ), held as (
   select s.org_id, s.id from sessions s join free using (org_id, id)
@@ -53,6 +57,7 @@ async def take(db: AsyncConnection, org_id: str, issue_id: str, session_id: str)
             ~exists(
                 select(literal(1)).where(
                     other.c.org_id == org_id,
+                    other.c.project_id == sessions.c.project_id,
                     other.c.issue_id == issue_id,
                     other.c.holds_issue,
                     other.c.id != session_id,
@@ -70,7 +75,7 @@ async def take(db: AsyncConnection, org_id: str, issue_id: str, session_id: str)
 
 
 async def parked(
-    db: AsyncConnection, org_id: str, issue_id: str, work_type: str, but: str
+    db: AsyncConnection, org_id: str, project_id: str, issue_id: str, work_type: str, but: str
 ) -> list[Row[Any]]:
     """Hold and return the issue's parked sessions of a work type, but for one."""
     return list(
@@ -78,6 +83,7 @@ async def parked(
             select(sessions)
             .where(
                 sessions.c.org_id == org_id,
+                sessions.c.project_id == project_id,
                 sessions.c.issue_id == issue_id,
                 sessions.c.work_type == work_type,
                 sessions.c.waits_for == ISSUE,

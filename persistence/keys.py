@@ -1,5 +1,6 @@
 """API keys. Only the SHA-256 of a key is kept."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,15 @@ from persistence.paging import Page, page
 from persistence.tables import api_keys, projects, workers
 
 NOW = sql.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a key, in the audit log's word for it."""
+
+    event_type: str
+    org_id: str
+    key_id: str
 
 
 async def create(
@@ -133,28 +143,45 @@ async def revoke(db: AsyncConnection, org_id: str, key_id: str) -> tuple[datetim
 
 async def put_deployment_key(
     db: AsyncConnection, key_hash: bytes | None, project_id: str | None
-) -> None:
+) -> list[Change]:
     """Make the deployment-wide worker key of the settings a row, and end every other such row.
 
-    Raises `NotFound` when the project it is bound to does not exist.
+    Returns what that changed, nothing when the keys are as they were at the last start. Raises
+    `NotFound` when the project it is bound to does not exist.
     """
     stale = api_keys.c.is_deployment_key & api_keys.c.revoked_at.is_(None)
     if key_hash:
         stale &= api_keys.c.key_hash != key_hash
-    ended = list(
-        await db.scalars(
-            update(api_keys).where(stale).values(revoked_at=NOW).returning(api_keys.c.id)
+    ended = (
+        await db.execute(
+            update(api_keys)
+            .where(stale)
+            .values(revoked_at=NOW)
+            .returning(api_keys.c.org_id, api_keys.c.id)
         )
-    )
+    ).all()
+    changes = [Change("api_key.revoked", row.org_id, row.id) for row in ended]
     if ended:
         await db.execute(
-            update(workers).where(workers.c.registration_id.in_(ended)).values(revoked_at=NOW)
+            update(workers)
+            .where(workers.c.registration_id.in_([row.id for row in ended]))
+            .values(revoked_at=NOW)
         )
     if key_hash is None:
-        return
+        return changes
     org_id = await db.scalar(select(projects.c.org_id).where(projects.c.id == project_id))
     if org_id is None:
         raise NotFound(f"WORKER_API_KEY_PROJECT names no project: {project_id}")
+    as_it_was = await db.scalar(
+        select(api_keys.c.id).where(
+            api_keys.c.key_hash == key_hash,
+            api_keys.c.org_id == org_id,
+            api_keys.c.project_ids == [project_id],
+            api_keys.c.revoked_at.is_(None),
+        )
+    )
+    if as_it_was is not None:
+        return changes
     row = upsert(api_keys).values(
         id="key_deployment_" + key_hash.hex()[:16],
         org_id=org_id,
@@ -165,9 +192,10 @@ async def put_deployment_key(
         project_ids=[project_id],
         is_deployment_key=True,
     )
-    await db.execute(
+    put = await db.scalar(
         row.on_conflict_do_update(
             index_elements=["key_hash"],
             set_={"org_id": org_id, "project_ids": [project_id], "revoked_at": None},
-        )
+        ).returning(api_keys.c.id)
     )
+    return [*changes, Change("api_key.minted", org_id, str(put))]

@@ -16,10 +16,13 @@ async def list_all(db: AsyncConnection) -> list[Row[Any]]:
 
 async def create_if_none(
     db: AsyncConnection, purpose: str, kid: str, secret_encrypted: bytes
-) -> None:
-    """Make the first key of a purpose; when several processes try, one of them does."""
-    await db.execute(
+) -> bool:
+    """Make the first key of a purpose; when several processes try, one of them does, and hears
+    so."""
+    made = await db.execute(
         upsert(signing_keys)
         .values(kid=kid, purpose=purpose, secret_encrypted=secret_encrypted)
         .on_conflict_do_nothing()
+        .returning(signing_keys.c.kid)
     )
+    return made.one_or_none() is not None

@@ -113,14 +113,15 @@ async def relate(db: AsyncConnection, values: Mapping[str, Any]) -> str:
 
 async def unrelate(
     db: AsyncConnection, org_id: str, visible: Collection[str] | None, relation_id: str
-) -> None:
-    """Take a visible relation away; one that is gone already is none the worse."""
+) -> list[Row[Any]]:
+    """Take a visible relation away and return it; one that is gone already is none the worse."""
     seen = true() if visible is None else tracker_relations.c.project_id.in_(visible)
-    await db.execute(
-        delete(tracker_relations).where(
-            tracker_relations.c.org_id == org_id, seen, tracker_relations.c.id == relation_id
-        )
+    gone = await db.execute(
+        delete(tracker_relations)
+        .where(tracker_relations.c.org_id == org_id, seen, tracker_relations.c.id == relation_id)
+        .returning(*tracker_relations.c)
     )
+    return list(gone)
 
 
 async def relations(

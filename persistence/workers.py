@@ -57,17 +57,18 @@ from beat left join worker_hosts h on h.id = beat.host_id
 
 async def register(
     db: AsyncConnection, registration_id: str, values: Mapping[str, Any]
-) -> Row[Any]:
-    """Store a new worker; `values` are columns of `workers`.
+) -> tuple[Row[Any], list[str]]:
+    """Store a new worker; `values` are columns of `workers`. Returns its row, and who retired.
 
     An older worker of the same explicit machine and registration gets no new work from now on; its
     sessions stay with it.
     """
+    retired: list[str] = []
     if values.get("machine_id"):
         # Two registrations of one machine take turns, or neither would see the other to retire.
         machine = f"{registration_id}/{values['machine_id']}"
         await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(machine, 0))))
-        await db.execute(
+        older = await db.scalars(
             update(workers)
             .where(
                 workers.c.org_id == values["org_id"],
@@ -76,11 +77,13 @@ async def register(
                 workers.c.retired_at.is_(None),
             )
             .values(retired_at=func.now())
+            .returning(workers.c.id)
         )
+        retired = sorted(older)
     made = await db.execute(
         insert(workers).values(registration_id=registration_id, **values).returning(*workers.c)
     )
-    return made.one()
+    return made.one(), retired
 
 
 async def beat(

@@ -25,7 +25,8 @@ async def enqueue(
         return "known"
     became = await release(db, org_id, session_id, issue_id)
     if became == "parked":
-        for older in await issues.parked(db, org_id, issue_id, values["work_type"], session_id):
+        place, work_type = (org_id, values["project_id"], issue_id), values["work_type"]
+        for older in await issues.parked(db, *place, work_type, session_id):
             await sessions.steer(
                 db,
                 org_id,

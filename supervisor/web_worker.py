@@ -13,6 +13,7 @@ from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
 import logs
+from supervisor.connection import Connection
 from supervisor.parent_death import end_with_parent
 
 GRACEFUL_SECONDS: Final = 8
@@ -39,7 +40,7 @@ class Worker(UvicornWorker):
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": Connection,
         "ws": "none",
         "lifespan": "on",
         "timeout_graceful_shutdown": GRACEFUL_SECONDS,

@@ -176,6 +176,22 @@ async def test_the_deployment_key_is_put_changed_and_ended_by_the_settings(
     assert (dead.status_code, ended.status_code) == (401, 401)
 
 
+async def test_a_deployment_key_that_comes_or_goes_is_in_the_audit_log(make, given, audit_log):
+    told = replace(
+        given,
+        worker_api_key=Secret(f"deployment-key-{make.slug}"),
+        worker_api_key_project=make.project_id,
+    )
+
+    await app._put_deployment_key(told)
+    await app._put_deployment_key(told)
+    await app._put_deployment_key(replace(told, worker_api_key=None))
+
+    (minted, key), *rest = await audit_log()
+    assert minted == "api_key.minted"
+    assert rest == [("api_key.revoked", key)]
+
+
 async def test_a_deployment_key_of_an_unknown_project_stops_the_start(given):
     told = replace(given, worker_api_key=Secret("x" * 16), worker_api_key_project="proj_of_nobody")
 

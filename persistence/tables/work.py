@@ -91,6 +91,7 @@ Index(
 Index(
     "sessions_issue_holder_idx",
     sessions.c.org_id,
+    sessions.c.project_id,
     sessions.c.issue_id,
     unique=True,
     postgresql_where=sessions.c.holds_issue,
@@ -98,6 +99,7 @@ Index(
 Index(
     "sessions_parked_idx",
     sessions.c.org_id,
+    sessions.c.project_id,
     sessions.c.issue_id,
     sessions.c.priority,
     sessions.c.queued_at,

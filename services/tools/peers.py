@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-import jsonschema_rs
-
 from services import a2a_tools
 from services.a2a_tools import PeerTool
 from services.tools.tool import Agent, Json, Tool, gives
@@ -36,19 +34,23 @@ def _tool(peer: PeerTool) -> Tool:
         name=peer.name,
         title=peer.title,
         description=peer.description,
-        takes=_usable(peer.takes),
+        takes=peer.takes,
+        judged=_judged(peer.takes),
         gives=GIVES,
         act=partial(_act, peer),
     )
 
 
-def _usable(schema: Json) -> Json:
-    """A peer's schema, or that of any object when it is none: the peer judges what it gets."""
-    try:
-        jsonschema_rs.validator_for(schema)
-    except ValueError:
-        return {"type": "object", "additionalProperties": True}
-    return schema
+def _judged(schema: Json) -> Json:
+    """As much of a peer's schema as is held against arguments here: which there must be, and of
+    which types. A few lines of schema can take for ever to check; the peer judges the rest."""
+    properties = schema.get("properties", {})
+    types = {
+        name: {"type": each["type"]}
+        for name, each in properties.items()
+        if isinstance(each, dict) and "type" in each
+    }
+    return {"type": "object", "properties": types, "required": schema.get("required", [])}
 
 
 async def _act(peer: PeerTool, agent: Agent, arguments: Json) -> Json:

@@ -41,7 +41,8 @@ class Tool:
     """One tool. `act` gets arguments that fit `takes`, and returns what `gives` describes.
 
     A `Refusal` that `act` raises is told to the model in its own words. `changes` is False for a
-    tool that only reads. `gives` None means that nothing is promised of the result.
+    tool that only reads. `gives` None means that nothing is promised of the result. `judged` is
+    what arguments are held against here, where that is less than `takes`.
     """
 
     name: str
@@ -52,16 +53,21 @@ class Tool:
     act: Act
     changes: bool = True
     seconds: float = SECONDS
+    judged: Json | None = None
+
+    @cached_property
+    def _judged(self) -> Json:
+        return self.takes if self.judged is None else self.judged
 
     @cached_property
     def _validator(self) -> Any:
-        return jsonschema_rs.validator_for(self.takes)
+        return jsonschema_rs.validator_for(self._judged, offline=True)
 
     def check(self, arguments: Json) -> None:
         """Raise `Invalid`, naming the place, for arguments that do not fit."""
         if not self._validator.is_valid(arguments):
             errors = self._validator.iter_errors(arguments)
-            raise Invalid(explain(errors, self.takes, arguments, "arguments"))
+            raise Invalid(explain(errors, self._judged, arguments, "arguments"))
 
 
 class Provider(Protocol):

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -117,9 +118,25 @@ def test_vercel_may_sign_with_sha256_and_the_others_never_with_sha1():
         ("linear", b"\xff\xfe\xfd", ()),
         ("linear", b"", ()),
         ("linear", b"[" * 100_000, ()),
+        ("linear", b'{"organizationId":' + b"[" * 1000 + b"]" * 1000 + b"}", ()),
+        ("linear", b'{"organizationId":"a\\u0000b"}', ()),
+        ("linear", b'{"organizationId":"a","organizationId":"b"}', ("b",)),
+        ("linear", b'{"\\u006frganizationId":"' + b"\\u006c" * 200 + b'"}', ("l" * 200,)),
     ],
 )
 def test_claimed_workspaces_are_short_texts_in_the_body_the_narrowest_first(
     provider, body, claimed
 ):
     assert claimed_workspaces(provider, body) == claimed
+
+
+def test_a_body_that_nobody_has_signed_costs_no_more_memory_than_it_is_long():
+    body = b'{"organizationId":"lin_1","more":[' + b"[]," * 1_000_000 + b"[]]}"
+    tracemalloc.start()
+
+    claimed = claimed_workspaces("linear", body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert claimed == ("lin_1",)
+    assert peak < len(body)

@@ -20,8 +20,9 @@ START_SECONDS = 30
 SERVE = """
 import socket, sys, uvicorn
 from app import create_app
+from supervisor.connection import Connection
 serving = uvicorn.Config(
-    create_app(), loop="uvloop", http="httptools", ws="none", lifespan="on",
+    create_app(), loop="uvloop", http=Connection, ws="none", lifespan="on",
     server_header=False, proxy_headers=False, access_log=False, log_level="warning",
 )
 uvicorn.Server(serving).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])

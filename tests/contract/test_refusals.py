@@ -52,6 +52,32 @@ EXCEPTIONS: Final[dict[tuple[str, str], str]] = {
 """(promise, operation) -> why it does not hold there. What the credential of such an operation
 is instead has tests of its own at the end of this file."""
 
+LIFE_SIGN: Final = "a sign of life, or a word of the agent's, as decision 27 has it"
+READS: Final = "it changes nothing"
+NOT_HERE: Final = "its example changes nothing; what it can change is looked at in its own tests"
+
+UNAUDITED: Final[dict[str, str]] = {
+    "daemonHeartbeat": LIFE_SIGN,
+    "workerHeartbeat": LIFE_SIGN,
+    "postSessionActivity": LIFE_SIGN,
+    "postSessionProgress": LIFE_SIGN,
+    "postTokenDelta": LIFE_SIGN,
+    "lockRefresh": LIFE_SIGN,
+    "inboxAck": "a lock refresh says the same (decision 16)",
+    "reserveFiles": "reservations bind nobody (0008)",
+    "releaseFiles": "reservations bind nobody (0008)",
+    "releaseAllFiles": "reservations bind nobody (0008)",
+    "routingSelect": "advice; what is learned of it is audited",
+    "postFileConflictCheck": READS,
+    "verifyAudit": READS,
+    "claimSession": NOT_HERE,
+    "transferOwnership": NOT_HERE,
+    "issueTrackerProxy": NOT_HERE,
+    "mcpCall": NOT_HERE,
+    "forgetAuditSubject": NOT_HERE,
+}
+"""Operation -> why no event follows from its example, though its method is one of change."""
+
 LONG_AGO: Final = -8 * 24 * 3600
 A_MOMENT_AGO: Final = -60
 
@@ -83,6 +109,13 @@ def parts(operation: Operation, among: Iterable[str]) -> list[str]:
     """The parts of the examples' world that the operation's example names."""
     example = call(operation, {})
     return [part for part in among if example.names(EXAMPLE[part])]
+
+
+LAST_EVENT: Final = "select coalesce(max(id), 0) as id from audit_pending"
+SINCE: Final = """
+select event_type from audit_pending where id > %s and event_type <> 'request.refused' order by id
+"""
+"""Refusals are written by the clock."""
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +150,22 @@ async def other_registration(world: World) -> World:
 
 
 @each((o, kind) for o in OPERATIONS for kind in kinds(o))
-async def test_the_example_with_the_right_credential_passes(operation, kind, world):
-    """Without this, every refusal below might be about something else."""
+async def test_the_example_with_the_right_credential_passes(operation, kind, world, owner):
+    """Without this, every refusal below might be about something else.
+
+    What it changed stands in the audit log; those of which nothing does are listed with a reason.
+    """
     mine = await world.again(org_wide=kind is Kind.ORG_KEY, only=parts(operation, EXAMPLE))
     registrar = mine.maker.client(mine.registrar)
     caller = registrar if kind is Kind.ORG_KEY else await mine.credential(kind)
 
+    last = await (await owner.execute(LAST_EVENT)).fetchone()
     answer = await call(operation, mine.things).by(caller)
+    events = await (await owner.execute(SINCE, (last.id,))).fetchall()
 
     assert answer.is_success, answer.text
+    if operation.method not in SAFE:
+        assert bool(events) != (operation.id in UNAUDITED), events
 
 
 # --- no credential, or nonsense ---

@@ -215,6 +215,8 @@ def cards():
     yield {"name": " "}, "name"
     yield {"name": "x" * 301}, "name"
     yield {**here, "version": 5}, "version"
+    yield {**here, "name": "a\0b"}, "NUL"
+    yield {**here, "skills": [{"id": "x", "tags": [{"y\0": 1}]}]}, "NUL"
     yield {**here, "skills": {}}, "skills"
     yield {**here, "skills": [{"name": "no id"}]}, "id"
     yield {**here, "skills": [{"id": "a b"}]}, "id"

@@ -109,7 +109,7 @@ async def test_the_projects_names_of_states_hold_both_ways(make, tracker):
     assert states["Delivered"] == "rensei-delivered"
 
 
-async def test_a_comment_is_made_once_however_often_it_is_sent(make, tracker):
+async def test_a_comment_is_made_once_however_often_it_is_sent(make, tracker, audit_log):
     worker = await make.worker()
     await tracker.issue()
 
@@ -128,6 +128,7 @@ async def test_a_comment_is_made_once_however_often_it_is_sent(make, tracker):
         "Really.",
     ]
     assert {each["body"] for each in comments} == {"Done.", "Really.", "Thanks"}
+    assert await audit_log(of="issue.commented") == [("issue.commented", tracker.id())] * 2
     await tracker.tell("Comment", "remove", id="c-9", issueId=tracker.id())
     assert len(await ask(worker, "getIssueComments", tracker.id())) == 2
 
@@ -174,7 +175,7 @@ async def test_a_labels_new_name_reaches_the_issues_that_have_it(make, tracker):
     assert issue["labels"] == [{"id": "lab-1", "name": "money"}]
 
 
-async def test_sub_issues_and_what_blocks_them(make, tracker):
+async def test_sub_issues_and_what_blocks_them(make, tracker, audit_log):
     worker = await make.worker()
     parent = {"id": tracker.id(1), "identifier": "ENG-1"}
     await tracker.issue(1, project={"id": "prj-1", "name": "Billing"})
@@ -200,8 +201,11 @@ async def test_sub_issues_and_what_blocks_them(make, tracker):
     related = await ask(worker, "getIssueRelations", tracker.id(3))
     (back,) = related["inverseRelations"]
     assert (back["issueIdentifier"], related["relations"]) == (f"{tracker.prefix}-2", [])
-    assert await ask(worker, "deleteIssueRelation", back["id"]) == {"success": True}
+    for _ in range(2):
+        assert await ask(worker, "deleteIssueRelation", back["id"]) == {"success": True}
     assert (await ask(worker, "getIssueRelations", tracker.id(3)))["inverseRelations"] == []
+    for event_type in ("issue.related", "issue.unrelated"):
+        assert await audit_log(of=event_type) == [(event_type, tracker.id(2))]
 
 
 async def test_teams_viewer_and_repository(make, tracker):

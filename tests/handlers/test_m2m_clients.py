@@ -345,6 +345,17 @@ async def test_revoking_a_client_ends_its_tokens_at_once(make):
     assert after.json() == {"error": "The M2M client was revoked"}
 
 
+async def test_a_token_is_authority_and_its_issue_is_in_the_audit_log(make, anonymous, audit_log):
+    client = await new_client(make, "sessions:read")
+    credentials = {"client_id": client["clientId"], "grant_type": "client_credentials"}
+
+    for secret in ("m2ms_" + "0" * 64, client["clientSecret"]):
+        await anonymous.post("/api/oauth/token", json={**credentials, "client_secret": secret})
+
+    issued = ("m2m_client.token_issued", client["clientId"])
+    assert await audit_log() == [("m2m_client.created", client["clientId"]), issued]
+
+
 # --- createM2MClient, listM2MClients, revokeM2MClient --------------------------------------------
 
 

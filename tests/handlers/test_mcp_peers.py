@@ -1,13 +1,17 @@
 """Agents elsewhere are tools of the agents here, as long as somebody trusts them."""
 
 import asyncio
+import json
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import settings
 from jobs.send_dispatches import send_dispatches
 from services import a2a_tools
+from services.tools.peers import PROVIDER
 from tests.mcp_client import Agent, call, request
 from tests.sdk_peer import sdk_peer
 
@@ -99,3 +103,49 @@ async def test_a_schema_that_is_none_takes_any_object(make):
 
     (tool,) = [each for each in answer.json()["result"]["tools"] if each["name"] == "ops.deploy"]
     assert tool["inputSchema"] == {"type": "object", "additionalProperties": True}
+
+
+def card_with(schema):
+    return json.dumps({"name": "Ops", "skills": [{"id": "deploy", "inputSchema": schema}]})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "properties": {"to": {"$ref": "#/$defs/0"}},
+            "$defs": {
+                **{str(n): {"anyOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(15)},
+                "15": {"type": "integer"},
+            },
+        },
+        {
+            "properties": {
+                f"p{n}": {"type": "string", "pattern": f"(?:a{{{500 + n}}}){{90}}"}
+                for n in range(500)
+            },
+        },
+    ],
+    ids=["branches", "patterns"],
+)
+async def test_a_schema_that_takes_for_ever_to_check_keeps_nobody_waiting(make, schema):
+    await make.agent(trust_level="trusted", card=card_with({"type": "object", **schema}))
+    begun = time.process_time()
+
+    tool = await PROVIDER.find(SimpleNamespace(org_id=make.org_id), "ops.deploy")
+    tool.check({"to": "x"})
+
+    assert time.process_time() - begun < 1
+
+
+async def test_what_a_call_must_have_is_told_before_a_peer_is_asked(make):
+    schema = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+    await make.agent(trust_level="trusted", card=card_with(schema))
+    agent = await Agent.begin(make)
+
+    lacking = await agent.error(call("ops.deploy"))
+    wrong = await agent.error(call("ops.deploy", to=7))
+
+    assert (lacking["code"], lacking["message"]) == (-32602, "arguments.to: is required")
+    assert (wrong["code"], wrong["message"]) == (-32602, "arguments.to: 7 is not a string")
+    assert (await make.org.get("/api/a2a/dispatches")).json()["dispatches"] == []

@@ -255,6 +255,37 @@ async def test_a_second_session_of_the_issue_is_parked_and_follows(make, run_job
     assert (await poll(worker))["claimedSessionIds"] == [second["sessionId"]]
 
 
+async def test_who_names_another_projects_issue_is_not_in_its_way(make, run_job):
+    scopes = ["sessions:read", "sessions:write"]
+    theirs = await make.project()
+    callers = [
+        make.client(await make.key(projects=[project], scopes=scopes))
+        for project in (make.project_id, theirs)
+    ]
+
+    async def statuses(caller):
+        listed = (await caller.get("/api/public/sessions")).json()["sessions"]
+        return sorted(each["status"] for each in listed)
+
+    for caller in callers:
+        for _ in range(2):
+            answer = await caller.post("/api/sessions", json=ISSUE)
+            assert answer.status_code == 201, answer.text
+    begun = [await statuses(caller) for caller in callers]
+    await make.owner.execute(
+        "update sessions set status = 'stopped', holds_issue = false, finished_at = now()"
+        " where org_id = %s and project_id = %s and holds_issue",
+        (make.org_id, theirs),
+    )
+    await run_job(promote_parked)
+
+    assert begun == [["parked", "queued"]] * 2
+    assert [await statuses(each) for each in callers] == [
+        ["parked", "queued"],
+        ["queued", "stopped"],
+    ]
+
+
 async def test_ten_requests_for_an_issue_at_once_queue_one_and_park_one(make):
     answers = await asyncio.gather(*(enqueue(make, workType="qa") for _ in range(10)))
 

@@ -119,6 +119,18 @@ async def test_the_deployment_key_registers_without_a_runtime_token_and_works(ma
     assert after.status_code == 401
 
 
+async def test_who_retires_stands_in_the_event_of_who_comes(make, owner):
+    older = await make.worker(machineId="machine-1")
+    newer = await make.worker(machineId="machine-1")
+
+    found = await owner.execute(
+        "select payload from happened where event_type = 'worker.registered' and entity_id = %s",
+        (newer.id,),
+    )
+
+    assert (await found.fetchone()).payload["retires"] == [older.id]
+
+
 async def test_a_new_registration_of_a_machine_gives_the_older_one_no_new_work(make):
     older = await make.worker(machineId="machine-1")
     held = await make.claimed(older)

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 import settings
 from jobs import send_dispatches as job
@@ -263,6 +263,9 @@ def broken(kind):
             return JSONResponse(
                 {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32602, "message": "no"}}
             )
+        if kind == "unstorable words":
+            said = '{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"a\\u0000b\\ud800"}}'
+            return Response(said % json.dumps(asked["id"]), media_type="application/json")
         if kind == "forbidden":
             return JSONResponse({}, 403)
         if kind == "nonsense":
@@ -292,7 +295,10 @@ async def test_trouble_that_may_pass_is_tried_again(kind, sending, monkeypatch):
     assert (done["status"], done["error"]) == ("completed", None)
 
 
-@pytest.mark.parametrize("kind", ["redirect", "bad params", "forbidden", "nonsense", "not json"])
+@pytest.mark.parametrize(
+    "kind",
+    ["redirect", "bad params", "unstorable words", "forbidden", "nonsense", "not json"],
+)
 async def test_trouble_that_will_not_pass_ends_it(kind, sending):
     sending.peer.before = broken(kind)
     dispatch_id = await sending.dispatch("review")
@@ -303,6 +309,23 @@ async def test_trouble_that_will_not_pass_ends_it(kind, sending):
     assert done["status"] == "failed"
     assert done["error"]
     assert sending.peer.reviewer.asked == []
+
+
+async def test_a_task_whose_id_cannot_be_stored_is_a_task(sending):
+    task = {"id": "t\0", "contextId": "c", "kind": "task", "status": {"state": "completed"}}
+    if sending.peer.generation == "1.0":
+        task = {"task": {"id": "t\0", "status": {"state": "TASK_STATE_COMPLETED"}}}
+
+    async def answer(asked):
+        return JSONResponse({"jsonrpc": "2.0", "id": asked["id"], "result": task})
+
+    sending.peer.before = answer
+    dispatch_id = await sending.dispatch("review")
+
+    await sending.run()
+
+    done = await sending.now(dispatch_id)
+    assert (done["status"], done["taskId"]) == ("completed", "t\N{REPLACEMENT CHARACTER}")
 
 
 async def test_it_is_given_up_after_eight_tries(sending):
