@@ -36,11 +36,22 @@ class About:
     """Where it comes from: `/linear/<workspace>`, `/github/<owner>/<name>`, `/vercel/<project>`."""
     subject: str
     """The issue, pull request, run or deployment it is about; empty when it is about none."""
+    behind: str = ""
+    """What its order is kept with, where that is not the subject."""
 
     @property
     def line(self) -> str:
         """Events of one line are worked on in their order; empty: of no line."""
-        return f"{self.source} {self.subject}"[: 2 * MOST_CHARACTERS] if self.subject else ""
+        subject = self.behind or self.subject
+        return f"{self.source} {subject}"[: 2 * MOST_CHARACTERS] if subject else ""
+
+    @property
+    def sender(self) -> str:
+        """The account it comes from: `/linear/<workspace>`, `/github/<owner>`, `/vercel/<project>`.
+
+        Senders take turns, so that a flood of one holds up no other.
+        """
+        return "/".join(self.source.split("/")[:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,7 @@ def about(provider: str, event_name: str, payload: Mapping[str, Any]) -> About:
             _linear_type(payload),
             _source("linear", _text(payload, "organizationId")),
             _linear_subject(payload),
+            _linear_behind(payload),
         )
     if provider in {"github", "github-actions"}:
         repository = _text(_object(payload, "repository"), "full_name").lower()
@@ -89,6 +101,7 @@ def about(provider: str, event_name: str, payload: Mapping[str, Any]) -> About:
             _github_type(provider, event_name, payload),
             _source("github", repository),
             _github_subject(payload),
+            _github_behind(payload),
         )
     inner = _object(payload, "payload")
     project = _text(_object(inner, "project"), "id") or _text(inner, "projectId")
@@ -121,6 +134,12 @@ def _linear_subject(payload: Mapping[str, Any]) -> str:
     return f"session/{session}" if session else ""
 
 
+def _linear_behind(payload: Mapping[str, Any]) -> str:
+    """A label, or whatever else is about no issue."""
+    entity = _text(_object(payload, "data"), "id")
+    return "" if not entity or _linear_subject(payload) else f"{_text(payload, 'type')}/{entity}"
+
+
 def _github_type(provider: str, event_name: str, payload: Mapping[str, Any]) -> str:
     if provider == "github-actions":
         return _joined("github_actions", event_name)
@@ -145,6 +164,17 @@ def _github_subject(payload: Mapping[str, Any]) -> str:
             return f"{'workflow_run' if name == 'workflow_job' else name}/{number}"
     ref = _text(payload, "ref")
     return f"ref/{ref}" if ref else ""
+
+
+def _github_behind(payload: Mapping[str, Any]) -> str:
+    """The first pull request that a run or check names: it is linked where that is linked."""
+    for name in ("workflow_run", "check_run"):
+        pulls = _object(payload, name).get("pull_requests")
+        first = pulls[0] if isinstance(pulls, list) and pulls else None
+        number = first.get("number") if isinstance(first, dict) else None
+        if isinstance(number, int):
+            return f"pull/{number}"
+    return ""
 
 
 def _source(provider: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, exists, func, select, text
+from sqlalchemy import Row, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +11,13 @@ from persistence.tables import assignments, sessions, tracker_agents
 
 WAIT: Final = text("interval '30 seconds'")
 """Delegation opens an agent session by itself, and its event may come before or after."""
+
+
+DROP: Final = """
+delete from assignments
+ where org_id = %(org)s and project_id = %(project)s and issue_id = %(issue)s
+returning issue_id
+"""
 
 
 async def know_agent(db: AsyncConnection, org_id: str, user_id: str) -> None:
@@ -35,15 +42,7 @@ async def add(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) 
 
 async def drop(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) -> bool:
     """Forget an assignment; False when there is none."""
-    gone = await db.execute(
-        delete(assignments)
-        .where(
-            assignments.c.org_id == org_id,
-            assignments.c.project_id == project_id,
-            assignments.c.issue_id == issue_id,
-        )
-        .returning(assignments.c.issue_id)
-    )
+    gone = await db.exec_driver_sql(DROP, {"org": org_id, "project": project_id, "issue": issue_id})
     return gone.one_or_none() is not None
 
 

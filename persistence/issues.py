@@ -5,13 +5,14 @@ An issue is a project's: who may name the issue of another project must not be i
 
 from typing import Any, Final
 
-from sqlalchemy import Row, exists, func, literal, select, text, update
+from sqlalchemy import Row, exists, literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.sessions import ISSUE
 from persistence.tables import sessions
 
-ISSUE: Final = "issue"
+TAKE_TURN: Final = "select pg_advisory_xact_lock(hashtextextended(%(issue)s, 0))"
 
 PROMOTE: Final = """
 with free as (
@@ -37,8 +38,7 @@ returning s.org_id, s.id, s.project_id
 
 async def take_turn(db: AsyncConnection, org_id: str, issue_id: str) -> None:
     """Wait for whoever queues work for the same issue, until the end of the transaction."""
-    issue = f"{org_id}/issue/{issue_id}"
-    await db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(issue, 0))))
+    await db.exec_driver_sql(TAKE_TURN, {"issue": f"{org_id}/issue/{issue_id}"})
 
 
 async def take(db: AsyncConnection, org_id: str, issue_id: str, session_id: str) -> bool:

@@ -190,15 +190,17 @@ async def knows_outcome(db: AsyncConnection, org_id: str, session_id: str, outco
 
 async def _hold(db: AsyncConnection, arm_is: Mapping[str, str]) -> Any:
     """An arm's row, made if there is none, and held: whoever wants it at the same time waits."""
-    await db.execute(upsert(routing_arms).values(**arm_is).on_conflict_do_nothing())
     seconds = cast(func.extract("epoch", NOW - routing_arms.c.learned_at), Double)
-    return (
-        await db.execute(
-            select(routing_arms, seconds.label("seconds"))
-            .where(_is(routing_arms, arm_is))
-            .with_for_update()
-        )
-    ).one()
+    holding = (
+        select(routing_arms, seconds.label("seconds"))
+        .where(_is(routing_arms, arm_is))
+        .with_for_update()
+    )
+    known = (await db.execute(holding)).one_or_none()
+    if known is None:
+        await db.execute(upsert(routing_arms).values(**arm_is).on_conflict_do_nothing())
+        known = (await db.execute(holding)).one()
+    return known
 
 
 async def _why(

@@ -1,10 +1,21 @@
 """Sessions as the worker protocol reads and writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, exists, literal, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.principal import Principal
 from persistence import database
 from persistence.tables import sessions, workers
+
+ISSUE: Final = "issue"
+"""What a session waits for that is parked behind another one of its issue."""
 
 READ: Final = """
 with alive as (
@@ -38,6 +52,8 @@ select exists (select 1 from alive) as alive, s.*
    and (%(projects)s::text[] is null or s.project_id = any (%(projects)s::text[]))
 """
 
+
+_KEY: Final = ("org_id", "id")
 
 HELD_SINCE: Final = """
 select 1 from sessions s
@@ -70,7 +86,7 @@ async def read(caller: Principal, session_id: str) -> Any:
     return rows[0]
 
 
-def _of(org_id: str, session_id: str) -> ColumnElement[bool]:
+def _of(org_id: Any, session_id: Any) -> ColumnElement[bool]:
     return and_(sessions.c.org_id == org_id, sessions.c.id == session_id)
 
 
@@ -113,15 +129,37 @@ async def change(
     return changed.one()
 
 
-async def add(db: AsyncConnection, values: Mapping[str, Any]) -> bool:
-    """Store a new session; False when the organization has one of this id already."""
+async def add(db: AsyncConnection, values: Mapping[str, Any]) -> str | None:
+    """Store a new session as the holder of its issue, or parked when another holds it; returns
+    `queued` or `parked`, None when the organization has one of this id already.
+
+    A session without an issue holds nothing and is never in the way.
+    """
+    if not values["issue_id"]:
+        return await _add(db, values, _KEY)
+    other = sessions.alias("other")
+    is_taken = exists().where(
+        other.c.org_id == values["org_id"],
+        other.c.issue_id == values["issue_id"],
+        other.c.holds_issue,
+    )
+    holding = {"waits_for": case((is_taken, ISSUE)), "holds_issue": ~is_taken}
+    became = await _add(db, {**values, **holding}, None)
+    # Without a row it is known, or another took the issue between the look and the write.
+    return became or await _add(db, {**values, "waits_for": ISSUE}, _KEY)
+
+
+async def _add(
+    db: AsyncConnection, values: Mapping[str, Any], unless: Sequence[str] | None
+) -> str | None:
     made = await db.execute(
         upsert(sessions)
         .values(**values)
-        .on_conflict_do_nothing(index_elements=["org_id", "id"])
-        .returning(sessions.c.id)
+        .on_conflict_do_nothing(index_elements=unless)
+        .returning(sessions.c.waits_for)
     )
-    return made.one_or_none() is not None
+    row = made.one_or_none()
+    return row and ("queued" if row.waits_for is None else "parked")
 
 
 async def lock_any(
@@ -138,11 +176,17 @@ async def lock_any(
     ).one_or_none()
 
 
+# Its key stays, so what refers to it may be added meanwhile, by two events about it at once too.
+_BY_ID: Final = (
+    select(sessions)
+    .where(_of(bindparam("org"), bindparam("session")))
+    .with_for_update(key_share=True)
+)
+
+
 async def lock_by_id(db: AsyncConnection, org_id: str, session_id: str) -> Row[Any] | None:
     """Hold a session's row by its own id; None when the organization has none."""
-    return (
-        await db.execute(select(sessions).where(_of(org_id, session_id)).with_for_update())
-    ).one_or_none()
+    return (await db.execute(_BY_ID, {"org": org_id, "session": session_id})).one_or_none()
 
 
 async def steer(

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Row,
     and_,
+    bindparam,
     case,
     delete,
     exists,
@@ -46,6 +47,22 @@ update tracker_issues i
  where i.org_id = :org and i.project_id = :project
    and i.labels @> jsonb_build_array(jsonb_build_object('id', cast(:id as text)))
 """)
+
+
+def _of(org_id: Any, project_id: Any, issue_id: Any) -> ColumnElement[bool]:
+    return and_(
+        tracker_issues.c.org_id == org_id,
+        tracker_issues.c.project_id == project_id,
+        tracker_issues.c.id == issue_id,
+    )
+
+
+_AWAITS: Final = func.coalesce(tracker_issues.c.awaited_until > func.now(), literal(value=False))
+_LOCK: Final = (
+    select(tracker_issues, _AWAITS.label("awaits"))
+    .where(_of(bindparam("org"), bindparam("project"), bindparam("issue")))
+    .with_for_update()
+)
 
 
 def _seen(columns: Any, org_id: str, visible: Collection[str] | None) -> ColumnElement[bool]:
@@ -116,22 +133,8 @@ async def is_known(db: AsyncConnection, org_id: str, issue_id: str) -> bool:
 async def lock(db: AsyncConnection, org_id: str, project_id: str, issue_id: str) -> Row[Any] | None:
     """Hold an issue's row for a change; `awaits` says whether the tracker's word on what was sent
     to it is still to come."""
-    awaits = func.coalesce(tracker_issues.c.awaited_until > func.now(), literal(value=False))
-    return (
-        await db.execute(
-            select(tracker_issues, awaits.label("awaits"))
-            .where(_of(org_id, project_id, issue_id))
-            .with_for_update()
-        )
-    ).one_or_none()
-
-
-def _of(org_id: str, project_id: str, issue_id: str) -> ColumnElement[bool]:
-    return and_(
-        tracker_issues.c.org_id == org_id,
-        tracker_issues.c.project_id == project_id,
-        tracker_issues.c.id == issue_id,
-    )
+    place = {"org": org_id, "project": project_id, "issue": issue_id}
+    return (await db.execute(_LOCK, place)).one_or_none()
 
 
 async def add(db: AsyncConnection, values: Mapping[str, Any]) -> None:
@@ -322,6 +325,8 @@ async def rename_label(
 ) -> None:
     """Give a label its new name wherever it stands; None takes it away."""
     of_it = {"org": org_id, "project": project_id, "id": label_id, "name": name}
+    # The issues first, as reports of issues do: two events at once then never wait in a ring.
+    await db.execute(RENAME_LABEL, of_it)
     if name is None:
         await db.execute(
             delete(tracker_labels).where(
@@ -332,7 +337,6 @@ async def rename_label(
         )
     else:
         await note_labels(db, org_id, project_id, [{"id": label_id, "name": name}])
-    await db.execute(RENAME_LABEL, of_it)
 
 
 async def labels(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, case, func, insert, select, text, update
+from sqlalchemy import Row, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,19 +13,31 @@ from persistence.tables import webhook_deliveries, webhook_events
 
 WAITING: Final = ("received", "failed")
 
-# The oldest event that is due, that nobody holds, and before which nothing of its line waits. An
-# event that somebody works on is held and still waits, so its line stands still meanwhile.
-NEXT_DUE: Final = text("""
+# An event may be worked on when it is due and nothing of its line waits before it. One that is at
+# work is locked and still waits, so it is passed over, and its line stands still meanwhile.
+_MAY = """
 select e.* from webhook_events e
  where e.status in ('received', 'failed') and e.next_try_at <= now()
    and (e.line = '' or not exists (
      select 1 from webhook_events b
       where b.provider = e.provider and b.verified_by = e.verified_by and b.line = e.line
         and b.position < e.position and b.status in ('received', 'failed')))
- order by e.position
- limit 1
-   for update of e skip locked
-""")
+"""
+_FIRST = "order by e.sender, e.position limit 1 for update of e skip locked"
+
+# The oldest event of the next sender that has one: those behind the last one served come first.
+NEXT_DUE: Final = f"""
+with ahead as ({_MAY} and e.sender > %(last)s {_FIRST}),
+again as ({_MAY} and e.sender <= %(last)s and not exists (select from ahead) {_FIRST})
+select * from ahead union all select * from again
+"""
+
+SETTLE: Final = """
+update webhook_events
+   set status = %(status)s, outcome = %(outcome)s, org_id = %(org)s, done_at = now(),
+       attempts = attempts + 1
+ where id = %(id)s
+"""
 
 MOST_PRUNED: Final = 500
 """Of each status; a body may be large."""
@@ -86,25 +98,21 @@ async def store(db: AsyncConnection, values: Mapping[str, Any]) -> None:
     await db.execute(insert(webhook_events).values(**values))
 
 
-async def next_due(db: AsyncConnection) -> Row[Any] | None:
-    """Hold the next event to work on; None when there is nothing that one may work on now."""
-    return (await db.execute(NEXT_DUE)).one_or_none()
+async def next_due(db: AsyncConnection, last_sender: str) -> Row[Any] | None:
+    """Hold the next event to work on; None when there is nothing that one may work on now.
+
+    Senders take turns: `last_sender` is the one whose event was taken before.
+    """
+    found = await db.exec_driver_sql(NEXT_DUE, {"last": last_sender})
+    return found.one_or_none()
 
 
 async def settle(
     db: AsyncConnection, event_id: str, status: str, outcome: str, org_id: str | None
 ) -> None:
     """Close an event as `done`, `parked` or `dead`, and say what came of it."""
-    await db.execute(
-        update(webhook_events)
-        .where(webhook_events.c.id == event_id)
-        .values(
-            status=status,
-            outcome=outcome,
-            org_id=org_id,
-            done_at=func.now(),
-            attempts=webhook_events.c.attempts + 1,
-        )
+    await db.exec_driver_sql(
+        SETTLE, {"id": event_id, "status": status, "outcome": outcome, "org": org_id}
     )
 
 

@@ -151,6 +151,17 @@ async def projects_that_open(
     )
 
 
+OWNER: Final = """
+select m.org_id, m.project_id, m.provider, m.workspace_id from workspace_mappings m
+ where m.provider = any (%(names)s) and m.workspace_id = any (%(claimed)s)
+   and case when %(verified_by)s <> '' then m.org_id = %(verified_by)s
+       else m.shared and not exists (
+         select from org_webhook_secrets s
+          where s.org_id = m.org_id and s.provider = %(provider)s)
+       end
+"""
+
+
 async def owner(
     db: AsyncConnection, provider: str, claimed: Sequence[str], verified_by: str
 ) -> Row[Any] | None:
@@ -164,21 +175,17 @@ async def owner(
     if not claimed:
         return None
     names = _mapped_as(provider)
-    query = select(workspace_mappings).where(
-        workspace_mappings.c.provider.in_(names), workspace_mappings.c.workspace_id.in_(claimed)
+    found = await db.exec_driver_sql(
+        OWNER,
+        {
+            "names": list(names),
+            "claimed": list(claimed),
+            "verified_by": verified_by,
+            "provider": provider,
+        },
     )
-    if verified_by:
-        query = query.where(workspace_mappings.c.org_id == verified_by)
-    else:
-        query = query.where(
-            workspace_mappings.c.shared,
-            ~exists().where(
-                org_webhook_secrets.c.org_id == workspace_mappings.c.org_id,
-                org_webhook_secrets.c.provider == provider,
-            ),
-        )
     return min(
-        await db.execute(query),
+        found,
         key=lambda row: (claimed.index(row.workspace_id), names.index(row.provider)),
         default=None,
     )

@@ -125,6 +125,7 @@ async def _start(db: AsyncConnection, issue: Any, work_type: str) -> None:
             "priority": issue.priority or DEFAULT_PRIORITY,
             "work": work,
         },
+        has_turn=True,
     )
 
 

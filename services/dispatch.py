@@ -11,19 +11,24 @@ FOLLOW_UP_PRIORITY = 2
 
 
 async def enqueue(
-    db: AsyncConnection, values: dict[str, Any], actor: Principal | None = None
+    db: AsyncConnection,
+    values: dict[str, Any],
+    actor: Principal | None = None,
+    *,
+    has_turn: bool = False,
 ) -> str:
     """Store a new session and queue it, or park it; returns `queued`, `parked` or `known`.
 
-    One entry per work type is parked for an issue: a later one replaces it.
+    One entry per work type is parked for an issue: a later one replaces it. `has_turn` says that
+    the transaction has waited for the issue's turn already.
     """
-    org_id, session_id, issue_id = values["org_id"], values["id"], values.get("issue_id", "")
+    org_id, session_id, issue_id = values["org_id"], values["id"], values["issue_id"]
     # Two requests for an issue at once would not see what the other one parks.
-    if issue_id:
+    if issue_id and not has_turn:
         await issues.take_turn(db, org_id, issue_id)
-    if not await sessions.add(db, {**values, "waits_for": issues.ISSUE}):
+    became = await sessions.add(db, values)
+    if became is None:
         return "known"
-    became = await release(db, org_id, session_id, issue_id)
     if became == "parked":
         place, work_type = (org_id, values["project_id"], issue_id), values["work_type"]
         for older in await issues.parked(db, *place, work_type, session_id):

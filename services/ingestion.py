@@ -66,6 +66,7 @@ async def ingest(db: AsyncConnection, delivery: Delivery, **noted: Any) -> Store
             "event_name": name,
             "type": kind.type,
             "line": kind.line,
+            "sender": delivery.verified_by or kind.sender,
             "org_id": org_id,
             "delivery_id": delivery.id,
             "body": delivery.body,

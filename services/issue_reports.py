@@ -1,6 +1,6 @@
 """What the tracker tells of an issue enters the built-in one."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,19 +13,42 @@ from services import automation
 ASSIGNING: Final = frozenset({"assigneeId", "delegateId"})
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a report, in words, and how the issue is now."""
+
+    words: str
+    state: str | None
+    description: str | None
+
+
 async def learn(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> None:
     """Store an issue that was asked for: nothing is to follow from how it is."""
     await take(db, org_id, project_id, replace(reported, assignees=frozenset()))
 
 
-async def take(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> str:
-    """Store a report; what is older than the last one changes nothing."""
+async def take(db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue) -> Taken:
+    """Store a report; what is older than the last one changes nothing. The issue's turn is held
+    from here on."""
     await issues.take_turn(db, org_id, reported.id)
     known = await tracker_issues.lock(db, org_id, project_id, reported.id)
     if known is not None and _is_late(known, reported):
-        return f"issue {reported.id} is known as it became later"
-    project = await project_settings.get(db, org_id, None, project_id)
-    state, awaited = _state(known, reported, project.state_names)
+        words = f"issue {reported.id} is known as it became later"
+        return Taken(words, None if known.gone else known.state, known.description)
+    description = known and known.description
+    description = reported.columns.get("description", description)
+    state, words = await _store(db, org_id, project_id, reported, known)
+    return Taken(words, state, description)
+
+
+async def _store(
+    db: AsyncConnection, org_id: str, project_id: str, reported: ReportedIssue, known: Any
+) -> tuple[str | None, str]:
+    """Write a report down and let follow what is to follow; returns the state and the words."""
+    names = {}
+    if reported.columns.get("reported_state"):
+        names = (await project_settings.get(db, org_id, None, project_id)).state_names
+    state, awaited = _state(known, reported, names)
     columns = {**reported.columns, "state": state, "awaited": awaited, "gone": False}
     if known is None:
         values = {"org_id": org_id, "project_id": project_id, "id": reported.id, **columns}
@@ -36,15 +59,15 @@ async def take(db: AsyncConnection, org_id: str, project_id: str, reported: Repo
     await _note_assignment(db, org_id, project_id, reported, is_new=known is None)
     before = None if known is None else known.state
     if state is None or state == before:
-        return f"issue {reported.id} is stored"
+        return state, f"issue {reported.id} is stored"
     await audit.append(
         db, org_id, None, "issue.moved", ("issue", reported.id), {"from": before, "to": state}
     )
     if reported.at is None or (before is None and "stateId" not in reported.changed):
-        return f"issue {reported.id} is {state}"  # learned, not moved
+        return state, f"issue {reported.id} is {state}"  # learned, not moved
     issue = await tracker_issues.find(db, org_id, [project_id], reported.id)
     became = await automation.follow(db, issue, before, state)
-    return f"issue {reported.id} is {state}; {became}"
+    return state, f"issue {reported.id} is {state}; {became}"
 
 
 async def _note_assignment(

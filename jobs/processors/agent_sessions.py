@@ -8,7 +8,7 @@ from domain.ids import public_session_id
 from domain.session_states import ENDED
 from domain.work_types import for_agent_session
 from jobs.processors.event import Event
-from persistence import assignments, sessions, tracker_issues
+from persistence import assignments, sessions
 from services import issue_reports, steering, tracker
 from services.dispatch import enqueue
 
@@ -21,9 +21,8 @@ async def created(db: AsyncConnection, event: Event) -> str:
     issue = tracker_events.issue_of_session(event.envelope.data)
     work_type = wanted.work_type
     if issue is not None:
-        await issue_reports.take(db, event.org_id, event.project_id, issue)
-        known = await tracker_issues.find(db, event.org_id, [event.project_id], issue.id)
-        if known is not None and known.state:
+        known = await issue_reports.take(db, event.org_id, event.project_id, issue)
+        if known.state:
             work_type = for_agent_session(known.state, known.description)
     await assignments.drop(db, event.org_id, event.project_id, wanted.issue_id)
     salt = keyring.current().master.derive("public session ids")
@@ -43,6 +42,7 @@ async def created(db: AsyncConnection, event: Event) -> str:
             "work": wanted.work,
             "correlation_id": event.envelope.correlation_id,
         },
+        has_turn=issue is not None,
     )
     if became != "known":
         await tracker.acknowledge(db, event.org_id, wanted.session_id, became)

@@ -75,6 +75,7 @@ async def _scan(
             },
             "correlation_id": event.envelope.correlation_id,
         },
+        has_turn=True,
     )
     return f"session {session_id} {'is known already' if became == 'known' else became}"
 

@@ -13,7 +13,7 @@ from services import issue_reports
 async def issue_reported(db: AsyncConnection, event: Event) -> str:
     """Take over an issue as the tracker tells of it."""
     reported = tracker_events.issue(event.envelope.data)
-    return await issue_reports.take(db, event.org_id, event.project_id, reported)
+    return (await issue_reports.take(db, event.org_id, event.project_id, reported)).words
 
 
 async def issue_removed(db: AsyncConnection, event: Event) -> str:

@@ -39,9 +39,16 @@ webhook_events = Table(
     # What keeps its order: events of one line are worked on one after the other.
     Column("line", Text, nullable=False, server_default=""),
     Column("position", BigInteger, Identity(always=True), nullable=False),
+    # Whose turn it is: the organization by whose own secret it came, or the provider's account.
+    Column("sender", Text, nullable=False, server_default=""),
 )
 _WAITING = text("status in ('received', 'failed')")
-Index("webhook_events_waiting_idx", webhook_events.c.position, postgresql_where=_WAITING)
+Index(
+    "webhook_events_turn_idx",
+    webhook_events.c.sender,
+    webhook_events.c.position,
+    postgresql_where=_WAITING,
+)
 Index(
     "webhook_events_line_idx",
     webhook_events.c.provider,

@@ -57,14 +57,6 @@ ISSUE = {"id": "i-1", "identifier": "ENG-1"}
             "issue/i-1",
         ),
         (
-            "linear",
-            "IssueLabel.remove",
-            {"type": "IssueLabel", "action": "remove", "data": {"id": "l-1"}},
-            "linear.issue_label.removed",
-            "/linear",
-            "",
-        ),
-        (
             "github",
             "pull_request.opened",
             {"action": "opened", "repository": REPOSITORY, "pull_request": {"number": 7}},
@@ -162,6 +154,40 @@ def test_what_an_event_is(provider, name, payload, type_, source, subject):
 
     assert (said.type, said.source, said.subject) == (type_, source, subject)
     assert said.line == (f"{source} {subject}" if subject else "")
+
+
+def test_what_happens_to_a_label_keeps_its_order():
+    label = {"type": "IssueLabel", "organizationId": "lin-7", "data": {"id": "l-1"}}
+    renamed, removed = [about("linear", "", {**label, "action": a}) for a in ("update", "remove")]
+
+    assert removed.type == "linear.issue_label.removed"
+    assert (removed.source, removed.subject) == ("/linear/lin-7", "")
+    assert removed.line == renamed.line == "/linear/lin-7 IssueLabel/l-1"
+
+
+@pytest.mark.parametrize("kind", ["check_run", "workflow_run"])
+def test_what_ran_for_a_pull_request_comes_behind_it(kind):
+    ran = {"repository": REPOSITORY, kind: {"id": 5, "pull_requests": [{"number": 7}]}}
+    opened = {"repository": REPOSITORY, "pull_request": {"number": 7}}
+
+    said = about("github", f"{kind}.completed", ran)
+
+    assert said.subject == f"{kind}/5"
+    assert said.line == about("github", "pull_request.opened", opened).line
+
+
+@pytest.mark.parametrize(
+    ("provider", "payload", "sender"),
+    [
+        ("linear", {"organizationId": "lin-7"}, "/linear/lin-7"),
+        ("github", {"repository": REPOSITORY}, "/github/acme"),
+        ("github-actions", {"repository": REPOSITORY}, "/github/acme"),
+        ("vercel", {"payload": {"project": {"id": "prj_1"}}}, "/vercel/prj_1"),
+        ("linear", {}, "/linear"),
+    ],
+)
+def test_whose_turn_an_event_is(provider, payload, sender):
+    assert about(provider, "", payload).sender == sender
 
 
 def test_whatever_a_body_holds_its_names_are_short_and_storable():

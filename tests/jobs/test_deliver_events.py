@@ -1,6 +1,10 @@
 """Events are worked on once, in the order of their line, and tried again when they fail."""
 
+import asyncio
+
+import psycopg
 import pytest
+from sqlalchemy import exc
 
 from jobs.deliver_events import deliver_events
 from persistence import sessions
@@ -81,8 +85,6 @@ async def test_what_fails_holds_back_its_own_line_and_no_other(
 async def test_while_one_of_a_line_is_worked_on_the_next_waits_and_others_go_on(
     workspace, send, look, run_job, stores
 ):
-    import psycopg
-
     first, other = linear_event(workspace), linear_event(workspace)
     ids = [await send(event) for event in (first, prompt(first, "Be quick"), other)]
 
@@ -132,3 +134,69 @@ async def test_a_failure_is_known_as_the_organizations_own(
     row = await look(event_id)
     assert (row.status, row.attempts, row.org_id) == ("failed", 1, make.org_id)
     assert (row.type, row.outcome) == ("linear.agent_session.created", "RuntimeError")
+
+
+async def test_senders_take_turns(make, workspace, send, run_job, owner):
+    mapping = {
+        "provider": "linear",
+        "workspaceId": f"other-{make.slug}",
+        "projectId": make.project_id,
+    }
+    made = await make.system.post(f"/api/org/{make.org_id}/workspaces", json=mapping)
+    assert made.status_code == 201, made.text
+    flood = [await send(linear_event(workspace)) for _ in range(12)]
+    single = await send(linear_event(mapping["workspaceId"]))
+
+    await run_job(deliver_events)
+
+    rows = await owner.execute(
+        "select id from webhook_events where id = any (%s) and status = 'done' order by done_at",
+        [[*flood, single]],
+    )
+    order = [row.id for row in await rows.fetchall()]
+    assert len(order) == 13
+    assert single in order[:2]
+
+
+async def test_several_lines_are_worked_on_at_once_and_one_line_is_not(
+    workspace, send, look, run_job, monkeypatch
+):
+    lines = [linear_event(workspace) for _ in range(3)]
+    events = [each for first in lines for each in (first, prompt(first, "Be quick"))]
+    ids = [await send(event) for event in events]
+    adding, waiting, together = sessions.add, asyncio.Barrier(3), asyncio.timeout(10)
+
+    async def add(db, values):
+        await waiting.wait()  # for the other two, which have come as far
+        return await adding(db, values)
+
+    monkeypatch.setattr(sessions, "add", add)
+    async with together:
+        await run_job(deliver_events)
+
+    seen = [await look(event_id) for event_id in ids]
+    assert [row.attempts for row in seen] == [1] * 6
+    assert [row.outcome.split()[-1] for row in seen] == ["queued", "prompted"] * 3
+    assert all(a.done_at < b.done_at for a, b in zip(seen[::2], seen[1::2], strict=True))
+
+
+async def test_an_event_given_up_for_another_transaction_is_worked_on_at_once_again(
+    workspace, send, look, run_job, stores, monkeypatch
+):
+    """Two that wait for each other: PostgreSQL ends one of them, which has failed at nothing."""
+    event = linear_event(workspace)
+    adding, tries = sessions.add, []
+
+    async def add(db, values):
+        tries.append(values["id"])
+        if len(tries) == 1:
+            raise exc.OperationalError("", {}, psycopg.errors.DeadlockDetected())
+        return await adding(db, values)
+
+    monkeypatch.setattr(sessions, "add", add)
+    event_id = await send(event)
+    await run_job(deliver_events)
+
+    row = await look(event_id)
+    assert tries == [event["agentSession"]["id"]] * 2
+    assert (row.status, row.attempts) == ("done", 1)

@@ -25,6 +25,8 @@ SENDERS = 8  # of two connections each
 TWICE = 40  # of so many, two come twice: one of GitHub's and one of Linear's
 WAYS = ("same id", "new id", "at once", "a day later")
 KILLS = 40  # after every few seconds of its work
+FLOOD = 2_000
+SINGLES = 5
 REPOSITORY = "acme/billing"
 WORKSPACE = "lin-of-the-flood"
 
@@ -54,9 +56,9 @@ def delivery(number):
     ]
 
 
-async def map_workspaces(tenant):
+async def map_workspaces(tenant, workspaces=(("linear", WORKSPACE), ("github", REPOSITORY))):
     system = Caller(tenant.port, SYSTEM_KEY)
-    for provider, workspace in (("linear", WORKSPACE), ("github", REPOSITORY)):
+    for provider, workspace in workspaces:
         mapping = {"provider": provider, "workspaceId": workspace, "projectId": tenant.project_id}
         answer = await system.post(f"/api/org/{tenant.org_id}/workspaces", mapping)
         assert answer.status == 201, answer.body
@@ -145,6 +147,13 @@ class Events:
         )
 
 
+async def waiting(owner):
+    rows = await owner.execute(
+        "select count(*) as n from webhook_events where status in ('received', 'failed')"
+    )
+    return (await rows.fetchone()).n
+
+
 async def test_every_webhook_is_done_once_however_often_it_comes_and_whoever_is_killed(
     shared_server, connect, scaled, capsys
 ):
@@ -212,3 +221,38 @@ async def test_every_webhook_is_done_once_however_often_it_comes_and_whoever_is_
     )
     (arm,) = await rows.fetchall()
     assert arm.observations == count // 2
+
+
+async def test_a_flood_of_one_organization_holds_up_no_other(serve, connect, scaled, capsys):
+    count = scaled(FLOOD, 400)
+    server = serve()
+    owner = await connect(server.owner_url)
+    flooding, quiet = [
+        await Tenant.make(server.port, f"{name}-{secrets.token_hex(4)}") for name in ("a", "b")
+    ]
+    await map_workspaces(flooding, [("linear", WORKSPACE)])
+    await map_workspaces(quiet, [("linear", "lin-of-the-quiet")])
+    flood = [linear_event(WORKSPACE, f"flood-{number}") for number in range(count)]
+    senders = Senders(server.port)
+    os.kill(server.jobs().pid, signal.SIGSTOP)
+    await senders.send(iter([(message("linear", signed(LINEAR_SECRET, each)),) for each in flood]))
+    os.kill(server.jobs().pid, signal.SIGCONT)
+
+    waits = []
+    for number in range(SINGLES):
+        single = linear_event("lin-of-the-quiet", f"single-{number}")
+        await senders.send(iter([(message("linear", signed(LINEAR_SECRET, single)),)]))
+        begun = time.monotonic()
+        while (await recorded(owner, quiet.org_id, "session.queued")).total() == number:
+            assert time.monotonic() < begun + 60
+            await asyncio.sleep(0.01)
+        waits.append(time.monotonic() - begun)
+    left = await waiting(owner)
+
+    with capsys.disabled():
+        print(
+            f"\n{SINGLES} events beside a flood of {count:,}: done after "
+            f"{', '.join(f'{wait * 1000:.0f}' for wait in waits)} ms; {left:,} of it were left"
+        )
+    assert senders.unexpected == []
+    assert left > count / 2
