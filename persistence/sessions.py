@@ -140,6 +140,7 @@ async def add(db: AsyncConnection, values: Mapping[str, Any]) -> str | None:
     other = sessions.alias("other")
     is_taken = exists().where(
         other.c.org_id == values["org_id"],
+        other.c.project_id == values["project_id"],
         other.c.issue_id == values["issue_id"],
         other.c.holds_issue,
     )
