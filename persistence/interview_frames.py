@@ -7,7 +7,8 @@ from typing import Any, Final
 from domain.interviews import LATE_SECONDS, MOST_TURNS
 from persistence import database
 
-MOST_PRUNED: Final = 100
+MOST_PRUNED: Final = 20
+"""Of turns, some of which have thousands of frames."""
 
 # A new turn takes its number from the interview's row, which lets one at a time pass. Who comes
 # second with the same turn gets the first one's from the conflict; a number is then left out.
@@ -228,5 +229,5 @@ async def news(places: Sequence[tuple[str, str, int, int, str]]) -> set[int]:
 
 
 async def prune(kept_seconds: float) -> int:
-    """Drop the frames of turns that began longer ago, at most a hundred turns; returns how many."""
+    """Drop the frames of turns that began longer ago, at most twenty turns; returns how many."""
     return len(await database.hot(PRUNE, {"kept": kept_seconds}))

@@ -28,27 +28,32 @@ select coalesce(f.last_seq, 0) as last_seq, k.first_seq, e.*
 
 STANDING: Final = "select org_id, last_seq from event_feeds where org_id = any (%(orgs)s::text[])"
 
-# From the front of each organization that has an old one there. Written into the deletion, `old`
-# would be worked out anew for every event that is kept.
-PRUNE: Final = """
-with old as materialized (
-  select f.org_id, (
-    select max(s.seq) from (
-      select seq, at from session_events
-       where org_id = f.org_id and seq is not null order by seq limit %(most)s) s
-     where s.at < now() - make_interval(secs => %(kept)s)) as last_seq
-    from event_feeds f
-   where (select at from session_events
-           where org_id = f.org_id and seq is not null order by seq limit 1)
-         < now() - make_interval(secs => %(kept)s)
+MOST_ORGANIZATIONS: Final = 10
+MOST_PRUNED: Final = 1_000
+
+# From the front of some organizations that have an old one there, up to the last old one, so that
+# no hole is left among those that stay. By their places, which are looked up however many stay.
+PRUNE: Final = f"""
+with front as (
+  select e.place, e.seq <= e.last_old as goes
+    from (select f.org_id from event_feeds f
+           where (select at from session_events
+                   where org_id = f.org_id and seq is not null order by seq limit 1)
+                 < now() - make_interval(secs => %(kept)s)
+           limit {MOST_ORGANIZATIONS}) due
+   cross join lateral (
+     select n.place, n.seq,
+            max(n.seq) filter (where n.at < now() - make_interval(secs => %(kept)s)) over ()
+              as last_old
+       from (select ctid as place, seq, at from session_events
+              where org_id = due.org_id and seq is not null
+              order by seq limit {MOST_PRUNED}) n) e
 ), gone as (
-  delete from session_events e using old
-   where e.org_id = old.org_id and e.seq <= old.last_seq
+  delete from session_events where ctid = any (array(select place from front where goes))
   returning 1
 )
 select count(*) as count from gone
 """
-MOST_PRUNED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,9 @@ async def standing(org_ids: Sequence[str]) -> Mapping[str, int]:
 
 
 async def prune(kept_seconds: float) -> int:
-    """Drop events that are older than that, a thousand of each organization; returns how many."""
-    (row,) = await database.hot(PRUNE, {"kept": kept_seconds, "most": MOST_PRUNED})
+    """Drop events that are older than that, at most a thousand of each of ten organizations.
+
+    Returns how many there were.
+    """
+    (row,) = await database.hot(PRUNE, {"kept": kept_seconds})
     return int(row.count)

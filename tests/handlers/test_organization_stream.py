@@ -292,6 +292,22 @@ async def test_old_events_go_and_a_gap_says_so(make, run_job, given):
     assert numbers(went_on) == [5]
 
 
+async def test_old_events_leave_no_hole_behind(make, run_job):
+    for _ in range(4):
+        await make.session()
+    await shown(make.org)
+    await make.owner.execute(
+        "update session_events set at = at - interval '8 days' where org_id = %s and seq in (1, 3)",
+        (make.org_id,),
+    )
+
+    await run_job(prune)
+
+    left = await shown(make.org)
+    assert left[0] == ("gap", {"from": 1, "to": 3}, "3")
+    assert numbers(left) == [4]
+
+
 async def test_who_is_far_behind_hears_of_a_gap(make, monkeypatch):
     monkeypatch.setattr(organization_stream, "PORTION", 2)
     monkeypatch.setattr(organization_stream, "MOST_BEHIND", 3)
