@@ -36,7 +36,7 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>"
 
 def test_an_operation_is_called_from_its_page(page, live):
     """Some of them; `make prove` calls every one."""
-    assert refused(page, live, spread(OPERATIONS, 15)) == {}
+    assert refused(page, live, spread(OPERATIONS, 10)) == {}
 
 
 def test_the_first_live_call_is_three_clicks_away(page):

@@ -48,7 +48,7 @@ def walk(browser, server):
     page = context.new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    seen = walked(page, spread(menu(page), 15))
+    seen = walked(page, spread(menu(page), 8))
     context.close()
     assert [url for url in asked if not url.startswith(server.url)] == []
     return seen
