@@ -33,7 +33,13 @@ CONTRACT: Final = "openapi/rensei-api.yaml"
 SUFFIXES: Final = (".py", ".yaml", ".sql", ".html", ".css", ".js")
 
 UNWATCHED: Final = {"tests", "bench", "scripts", "docs", "requirements", "build", "node_modules"}
-WHOLE: Final = ("supervisor/", "settings.py", "persistence/migrations/", "persistence/demo.py")
+WHOLE: Final = (
+    "supervisor/",
+    "settings.py",
+    "logs.py",
+    "persistence/migrations/",
+    "persistence/demo.py",
+)
 """What the supervisor itself has read, or what changes the database before anything serves."""
 WEB_ONLY: Final = ("openapi/", "contract/", "handlers/", "pages/", "app.py")
 JOBS_ONLY: Final = ("jobs/",)

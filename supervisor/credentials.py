@@ -17,6 +17,12 @@ SYSTEM: Final = "RENSEI_SYSTEM_KEY"
 ORG: Final = "RENSEI_ORG_KEY"
 WORKER: Final = "RENSEI_WORKER_KEY"
 LINEAR: Final = "WEBHOOK_SECRET_LINEAR"
+GITHUB: Final = "WEBHOOK_SECRET_GITHUB"
+GITHUB_ACTIONS: Final = "WEBHOOK_SECRET_GITHUB_ACTIONS"
+VERCEL: Final = "WEBHOOK_SECRET_VERCEL"
+
+READ: Final = (MASTER, PREVIOUS, SYSTEM, LINEAR, GITHUB, GITHUB_ACTIONS, VERCEL)
+"""The settings that may stand in the file; the demo's keys beside them are no settings."""
 
 ABOUT: Final = """\
 Made at the first start of this server. Keep it: RENSEI_MASTER_KEY alone can read
@@ -64,7 +70,7 @@ def of_embedded(folder: StateFolder, settings: Settings, *, has_data: bool) -> C
     )
     used = values | given
     return Credentials(
-        {name: used[name] for name in (MASTER, PREVIOUS, SYSTEM, LINEAR) if name in used},
+        {name: used[name] for name in READ if name in used},
         tuple(org_keys),
         values[WORKER],
     )
@@ -85,6 +91,9 @@ def _given(settings: Settings) -> dict[str, str]:
         MASTER: settings.master_key,
         SYSTEM: settings.system_key,
         LINEAR: settings.webhook_secret_linear,
+        GITHUB: settings.webhook_secret_github,
+        GITHUB_ACTIONS: settings.webhook_secret_github_actions,
+        VERCEL: settings.webhook_secret_vercel,
     }
     given = {name: secret.value for name, secret in secrets_by_name.items() if secret is not None}
     if settings.previous_master_keys:

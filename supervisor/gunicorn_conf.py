@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from typing import Any
 
 from settings import Settings
@@ -41,4 +42,10 @@ def on_starting(_: Any) -> None:
     if os.environ.get("RENSEI_LOADS_ONCE") == "no":
         return
     importlib.import_module("services.mcp_protocol")
-    importlib.import_module("app").prepare()
+    from contract import ContractError
+
+    try:
+        importlib.import_module("app").prepare()
+    except ContractError as error:
+        # It says what to do; where in our code it was noticed helps nobody.
+        sys.exit(str(error))

@@ -33,6 +33,7 @@ def main() -> None:
     except migrations.UnknownSchema as error:
         sys.exit(str(error))
     rewrap.rewrap(owner_url, given)
+    rewrap.warn_of_wrong_key(owner_url, given)
     if DEMO_WORKER_KEY in os.environ:
         from persistence import demo
 

@@ -103,6 +103,35 @@ def rewrap(owner_url: str, settings: Settings) -> int:
     return lost
 
 
+def warn_of_wrong_key(owner_url: str, settings: Settings) -> int:
+    """Say when the present master key is not the one that the database was sealed under.
+
+    The signing keys stand for all: there are few, and one is made at the first start. Nothing is
+    stopped by it, but whoever restored with another key would otherwise learn it from refusals.
+    Returns how many of them do not open.
+    """
+    if settings.master_key is None or settings.previous_master_keys:
+        return 0
+    master = MasterKey(settings.master_key)
+    column, context = SEALED[0]
+    opened, lost = 0, 0
+    with psycopg.connect(owner_url, autocommit=True) as db:
+        for row in sealed.walk(db, column):
+            try:
+                master.open(bytes(getattr(row, column.name)), context(row))
+                opened += 1
+            except WrongMasterKey:
+                lost += 1
+    if lost:
+        print(
+            f"RENSEI_MASTER_KEY does not open {lost} of {opened + lost} signing keys: what was "
+            "sealed under another key (secrets, credentials, tokens) does not work. Set the key "
+            "that belongs to this database, or give that one as RENSEI_MASTER_KEY_PREVIOUS.",
+            flush=True,
+        )
+    return lost
+
+
 if __name__ == "__main__":
     try:
         given = Settings.from_environment()

@@ -9,10 +9,12 @@ import signal
 import sys
 from typing import Any, ClassVar, Final
 
+from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger
 from uvicorn_worker import UvicornWorker
 
 import logs
+from settings import SettingsError
 from supervisor.connection import Connection
 from supervisor.parent_death import end_with_parent
 
@@ -55,6 +57,17 @@ class Worker(UvicornWorker):
         if not end_with_parent(self.ppid, signal.SIGKILL):
             sys.exit(0)
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Build the application. What is wrong with the contract or a setting is told without a
+        traceback, which would only show where it was noticed."""
+        # Not above: under `make dev` the process that forks must not have read this code.
+        from contract import ContractError
+
+        try:
+            super().load_wsgi()
+        except (ContractError, SettingsError) as error:
+            raise AppImportError(str(error)) from error
 
     async def _serve(self) -> None:
         watching = None

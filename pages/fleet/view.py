@@ -229,7 +229,7 @@ def session(row: Mapping[str, Any], times: Mapping[str, datetime | None]) -> Ses
     )
     return Session(
         id=row["public_id"],
-        identifier=row["issue_identifier"] or "Unknown",
+        identifier=row["issue_identifier"] or "No issue",
         title=row["issue_title"] or "",
         work_type=row["work_type"],
         state=public_status(row["status"], row["waits_for"]),

@@ -106,6 +106,27 @@ async def test_the_page_shows_what_goes_on(make, run_job):
     assert "workers gave it back twenty times" in text
 
 
+async def test_a_fleet_without_workers_is_well_only_while_nothing_waits(make):
+    browser = await make.browser()
+
+    empty = await read(browser, "/fleet/parts?parts=glance")
+    await make.session()
+    waiting = await read(browser, "/fleet/parts?parts=glance")
+    await make.worker()
+    served = await read(browser, "/fleet/parts?parts=glance")
+
+    assert "nobody is there" in empty
+    assert "nobody takes the queue" in waiting
+    assert "all well" in served
+    assert "all well" not in empty + waiting
+
+
+async def test_a_session_without_an_issue_says_so(make):
+    await make.session(issue_identifier="")
+
+    assert "No issue" in await read(await make.browser())
+
+
 async def test_audit_rows_are_shown_as_verified_because_they_were(make, run_job):
     await run_job(seal_audit)
     text = await read(await make.browser(), "/fleet/parts?parts=audit")

@@ -1,6 +1,7 @@
 """The schema: as the tables say, however often and from however many places it is made."""
 
 import asyncio
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -11,10 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg import sql
 from sqlalchemy import create_engine, pool
 
 from persistence import migrations
 from persistence.tables import metadata
+from supervisor import binaries
 from supervisor.postgres import OWNER, SUPERUSER
 
 
@@ -124,3 +127,41 @@ def test_a_schema_of_a_later_version_is_left_alone_and_told(fresh):
         migrations.upgrade(fresh)
 
     assert shape(fresh) == before
+
+
+@pytest.mark.prove
+def test_a_dump_by_the_owner_goes_back_whole(stores, fresh, tmp_path):
+    with psycopg.connect(stores.owner_url) as db:
+        db.execute(
+            "insert into organizations (id, name, slug) values ('org_kept', 'Kept', 'kept')"
+            " on conflict do nothing"
+        )
+    programs, dump = binaries.find().postgres.parent, str(tmp_path / "rensei.dump")
+
+    subprocess.run([programs / "pg_dump", "-Fc", "-f", dump, stores.owner_url], check=True)
+    subprocess.run([programs / "pg_restore", "--exit-on-error", "-d", fresh, dump], check=True)
+
+    assert shape(fresh) == shape(stores.owner_url)
+    assert rows_of(fresh) == rows_of(stores.owner_url)
+    migrations.upgrade(fresh)
+    assert shape(fresh) == shape(stores.owner_url)
+
+
+def rows_of(url):
+    """How many rows each table holds, and which policies guard them."""
+    with psycopg.connect(url) as db:
+        counts = {
+            name: db.execute(
+                sql.SQL("select count(*) from {}").format(sql.Identifier(name))
+            ).fetchone()
+            for (name,) in db.execute(
+                "select tablename from pg_tables where schemaname = 'public'"
+            ).fetchall()
+        }
+        policies = db.execute(
+            "select tablename, policyname, roles::text, cmd, qual, with_check from pg_policies"
+            " order by 1, 2"
+        ).fetchall()
+    assert counts["organizations"] > (0,)
+    assert policies
+    return counts, policies

@@ -56,6 +56,22 @@ def test_what_is_given_at_the_first_start_is_kept_for_later_ones(folder: StateFo
     assert later.org_keys == (OTHER_KEY,)
 
 
+def test_webhook_secrets_may_stand_in_the_file_and_the_environment_wins(
+    folder: StateFolder,
+) -> None:
+    credentials.of_embedded(folder, settings(), has_data=False)
+    with (folder.path / "credentials").open("a") as file:
+        file.write("WEBHOOK_SECRET_GITHUB=of-the-file\nWEBHOOK_SECRET_VERCEL=of-the-file\n")
+
+    later = credentials.of_embedded(
+        folder, settings(WEBHOOK_SECRET_VERCEL="of-the-environment"), has_data=True
+    )
+
+    assert later.for_children["WEBHOOK_SECRET_GITHUB"] == "of-the-file"
+    assert later.for_children["WEBHOOK_SECRET_VERCEL"] == "of-the-environment"
+    assert "RENSEI_ORG_KEY" not in later.for_children
+
+
 def test_a_secret_that_a_later_version_adds_joins_the_others(folder: StateFolder) -> None:
     made = credentials.of_embedded(folder, settings(), has_data=False)
     file = folder.path / "credentials"

@@ -25,7 +25,7 @@ from persistence.tables import metadata
 from services import credential_watch, session_watch, work_bell
 from settings import PROJECT, Secret
 from supervisor.postgres import OWNER, SUPERUSER
-from supervisor.rewrap import SEALED, rewrap
+from supervisor.rewrap import SEALED, rewrap, warn_of_wrong_key
 from tests import chains
 from tests.client import Client
 from tests.conftest import SYSTEM_KEY, serving
@@ -219,6 +219,23 @@ async def test_what_no_key_opens_is_named_and_stays_as_it_is(stage, untouched, c
     assert "npm_secret_value" not in told
     assert bytes(rows[lost["id"]].data_key) == b"x" * 60
     assert unseal(MasterKey(NEW), rows[kept["id"]]).env == {"NPM_TOKEN": "npm_secret_value"}
+
+
+async def test_a_key_that_the_database_was_not_sealed_under_is_told_at_the_start(
+    stage, untouched, capsys
+):
+    old = stage.given.master_key
+    async with served(stage.settings(old)) as application, stage.maker(application) as made:
+        await made.worker()
+    keys = len(stage.rows("signing_keys"))
+
+    right = await asyncio.to_thread(warn_of_wrong_key, stage.owner_url, stage.settings(old))
+    quiet = capsys.readouterr().out
+    wrong = await asyncio.to_thread(warn_of_wrong_key, stage.owner_url, stage.settings(NEW))
+
+    assert (right, quiet) == (0, "")
+    assert wrong == keys > 0
+    assert f"RENSEI_MASTER_KEY does not open {keys} of {keys}" in capsys.readouterr().out
 
 
 async def test_more_rows_than_a_portion_are_all_brought_over(stage, untouched, monkeypatch):
