@@ -8,6 +8,7 @@ import orjson
 from auth import audit_keys as making
 from auth import keyring
 from domain import personal_members
+from domain.errors import Conflict
 from domain.principal import Principal
 from handlers.replies import Reply
 from persistence import (
@@ -23,6 +24,7 @@ from services.audit_verification import verify
 
 MOST_ROWS: Final = 200
 MOST_OFFSET: Final = 2**53
+MOST_KEYS_AN_HOUR: Final = 20
 SUFFIX: Final = ".json"
 FRESH: Final = "public, max-age=300, stale-while-revalidate=3600"
 
@@ -64,6 +66,11 @@ async def rotate_audit_key(user: Principal, body: dict[str, Any] | None) -> Repl
     workspace = workspace_of(user, (body or {}).get("workspaceId"))
     made = making.new_signing_key(keyring.current().master)
     async with database.transaction() as db:
+        # Each is shown to everybody for good, and everybody's sealing waits for it.
+        if await audit_keys.count_of_last_hour(db, workspace) >= MOST_KEYS_AN_HOUR:
+            raise Conflict(
+                f"The chain has had {MOST_KEYS_AN_HOUR} keys within an hour; wait a while"
+            )
         # Nobody seals meanwhile, so no row is signed by a key that is revoked already.
         await audit_chains.wait_for_lock(db)
         revoked = await audit_keys.revoke(db, workspace)

@@ -63,6 +63,17 @@ async def create(
     )
 
 
+async def count_of_last_hour(db: AsyncConnection, workspace_id: str) -> int:
+    """How many keys a workspace has made within an hour."""
+    counted = await db.scalar(
+        select(func.count()).where(
+            audit_keys.c.workspace_id == workspace_id,
+            audit_keys.c.created_at > func.now() - func.make_interval(0, 0, 0, 0, 1),
+        )
+    )
+    return int(counted or 0)
+
+
 async def revoke(db: AsyncConnection, workspace_id: str) -> str | None:
     """End the key that signs now; returns its id, None when there is none.
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, text, tuple_, update
+from sqlalchemy import func, literal, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
@@ -16,6 +16,8 @@ from persistence.tables import inbox_messages
 
 MOST_OFFERS: Final = 5
 MOST_PER_SESSION: Final = 10
+MOST_WAITING: Final = 1000
+"""Of one session; each poll of its worker looks at all of them."""
 ID: Final = re.compile(r"(\d{1,15})-(\d{1,9})")
 
 URGENT: Final = frozenset({"stop", "directive"})
@@ -88,6 +90,22 @@ async def put(
             "turn_id": turn_id,
         },
     )
+
+
+async def is_full(db: AsyncConnection, org_id: str, session_id: str) -> bool:
+    """Whether so many messages wait for a session's agent that it takes no more."""
+    waiting = (
+        select(literal(1))
+        .where(
+            inbox_messages.c.org_id == org_id,
+            inbox_messages.c.session_id == session_id,
+            inbox_messages.c.acknowledged_at.is_(None),
+            inbox_messages.c.offers < MOST_OFFERS,
+        )
+        .limit(MOST_WAITING)
+        .subquery()
+    )
+    return int(await db.scalar(select(func.count()).select_from(waiting)) or 0) >= MOST_WAITING
 
 
 async def offer(org_id: str, worker_id: str, fresh: Sequence[str]) -> Sequence[Any]:

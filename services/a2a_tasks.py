@@ -226,6 +226,8 @@ async def _continue(
     key = f"a2a:{user.id}:{message.message_id}"
     try:
         await steering.prompt(db, session, text, actor=user, idempotency_key=key)
+    except steering.InboxFull as full:
+        raise UnsupportedOperationError(full.text) from None
     except Conflict:
         raise InvalidParamsError("message.messageId: was used for another message") from None
     return str(row.session_id)

@@ -16,6 +16,15 @@ from services import tracker
 from services.dispatch import FOLLOW_UP_PRIORITY, release
 
 
+class InboxFull(Conflict):
+    """The session's agent has not taken what was sent to it before."""
+
+    default = (
+        f"{inbox.MOST_WAITING} messages wait for the session's agent; send more when it has taken "
+        "some"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """What a prompt did: its id, the session as it is now, and the turn of an interview that is to
@@ -39,7 +48,7 @@ async def prompt(
 
     A session at work or in the queue gets a message. One that has ended goes back to the queue with
     the text, its provider's session and a fresh count of attempts; parked when another session of
-    its issue is at work. Raises `Conflict` for another text under a known key.
+    its issue is at work. Raises `Conflict` for another text under a known key, and `InboxFull`.
     """
     digest = hashlib.sha256(text.encode()).digest()
     if idempotency_key:
@@ -48,6 +57,8 @@ async def prompt(
             if known.prompt_hash != digest:
                 raise Conflict("The idempotencyKey was used for another prompt")
             return Prompted(known.id, session, known.turn_id)
+    if session.status not in ENDED and await inbox.is_full(db, session.org_id, session.id):
+        raise InboxFull
     prompt_id = new_id("prm")
     turn_id = None
     if session.status not in ENDED and session.id.startswith(SESSION):

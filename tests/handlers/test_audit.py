@@ -238,6 +238,14 @@ async def test_a_rotation_before_the_first_row_makes_the_first_key(make):
     assert second.json()["revoked"] == first.json()["key"]["kid"]
 
 
+async def test_keys_are_not_made_without_end(make):
+    org = make.client(await make.key(await make.organization()))
+
+    answers = [await org.post(ROTATE) for _ in range(21)]
+
+    assert [answer.status_code for answer in answers] == [201] * 20 + [409]
+
+
 # --- Verification -------------------------------------------------------------------------------
 
 

@@ -106,6 +106,25 @@ async def test_a_prompt_sent_twice_under_one_key_is_delivered_once(make):
     assert len(said["inboxMessages"][session_id]) == 1
 
 
+async def test_a_thousand_messages_are_the_most_that_wait_for_an_agent(make, owner):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    await report(worker, session_id, "running")
+    await owner.execute(
+        "insert into inbox_messages (org_id, session_id, ms, seq, lane, type, payload)"
+        " select %s, %s, n, 0, 'urgent', 'directive', 'more' from generate_series(1, 999) n",
+        (make.org_id, session_id),
+    )
+
+    last = await prompt(make, session_id)
+    refused = await prompt(make, session_id, "Too much")
+    await report(worker, session_id, "completed")
+    again = await prompt(make, session_id, "Once more")
+
+    assert (last.status_code, refused.status_code, again.status_code) == (200, 409, 200)
+    assert "1000 messages wait" in refused.json()["error"]
+
+
 async def test_an_empty_prompt_and_a_foreign_session_are_refused(make, application, owner):
     from tests.conftest import SYSTEM_KEY
     from tests.factories import Maker
