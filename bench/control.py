@@ -19,6 +19,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -31,10 +32,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from domain.principal import Kind, Principal
 from domain.session_health import Observed, health
 from persistence import (
     activities,
+    completions,
     interview_frames,
     memory,
     public_sessions,
@@ -61,13 +62,15 @@ class Statement:
         self._sql = ""
         self._values: dict[str, Any] = {}
 
-    async def execute(self, statement: Any) -> None:
+    async def execute(self, statement: Any, values: Values = MappingProxyType({})) -> None:
         """Take the place of a connection: keep what it is given, and send nothing."""
         engine = create_engine("postgresql+psycopg://")
         compiled = statement.compile(
-            dialect=engine.dialect, compile_kwargs={"render_postcompile": True}
+            dialect=engine.dialect,
+            column_keys=sorted(values) or None,
+            compile_kwargs={"render_postcompile": True},
         )
-        self._sql, self._values = str(compiled), dict(compiled.params)
+        self._sql, self._values = str(compiled), {**compiled.params, **values}
         raise _Heard
 
     async def run(self, connection: Any, given: Values) -> Any:
@@ -90,7 +93,7 @@ async def _hear(function: Any, *arguments: Any) -> Statement:
 
 
 class Control:
-    """The eight operations."""
+    """The operations that are measured."""
 
     def __init__(self, facts: Any, url: str) -> None:
         self._workers: dict[str, dict[str, str]] = facts["workers"]
@@ -108,22 +111,21 @@ class Control:
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
         """Open the pool, and learn the statements that SQLAlchemy makes."""
-        caller = Principal(
-            Kind.RUNTIME,
-            "$worker",
-            "$org",
-            frozenset({"$project"}),
-            frozenset(),
-            registration_id="$registration",
-            worker_id="$worker",
-        )
-        self._lock = await _hear(sessions.lock, caller, "$session", "$worker")
         self._change = await _hear(sessions.change, "$org", "$session", {})
         self._list = await _hear(public_sessions.list_page, "$org", None, PAGE, None)
         self._is_new = await _hear(
             webhook_events.is_new, "linear", "", "$event", {"id": "$id", "sha256": "$sha256"}
         )
-        names = ("id", "correlation_id", "event_name", "type", "line", "delivery_id", "body")
+        names = (
+            "id",
+            "correlation_id",
+            "event_name",
+            "type",
+            "line",
+            "sender",
+            "delivery_id",
+            "body",
+        )
         values = {name: f"${name}" for name in names}
         values |= {"provider": "linear", "verified_by": ""}
         self._store_event = await _hear(webhook_events.store, values)
@@ -193,8 +195,7 @@ class Control:
         given = {f"${name}": value for name, value in facts.items()}
         given["$session"] = request.path_params["id"]
         async with self._pool.connection() as connection, connection.transaction():
-            locked = await self._lock.run(connection, given)
-            await locked.fetchone()
+            await self._hold(connection, facts, request)
             changed = await self._change.run(connection, given)
             row: Any = await changed.fetchone()
         optional = {
@@ -226,6 +227,33 @@ class Control:
             **{name: value for name, value in optional.items() if value is not None},
         }
         return _json({"updated": True, "session": state})
+
+    async def completion(self, request: Request) -> Response:
+        """POST /api/sessions/{id}/completion."""
+        raw = await request.body()
+        body = orjson.loads(raw)
+        facts = self._facts(body["workerId"])
+        values = facts | {
+            "session": request.path_params["id"],
+            "hash": hashlib.sha256(raw).digest(),
+            "summary": body["summary"],
+            "items": "null",
+        }
+        async with self._pool.connection() as connection, connection.transaction():
+            row = await self._hold(connection, facts, request)
+            cursor = await connection.execute(
+                completions.STORE, {**values, "epoch": row.lease_epoch}
+            )
+            await cursor.fetchone()
+        reason = "no Linear credential is configured for the organization"
+        return _json({"posted": 0, "errors": [], "reason": reason})
+
+    @staticmethod
+    async def _hold(connection: Any, facts: Mapping[str, str], request: Request) -> Any:
+        """The row of the session that a request names, held."""
+        named = {"session": request.path_params["id"], "projects": [facts["project"]]}
+        cursor = await connection.execute(sessions.LOCK, {**facts, **named})
+        return await cursor.fetchone()
 
     async def activity(self, request: Request) -> Response:
         """POST /api/sessions/{id}/activity."""
@@ -281,6 +309,7 @@ class Control:
             "$event_name": f"{body['type']}.{body['action']}",
             "$type": "linear.agent_session.created",
             "$line": f"/linear/{body['organizationId']} issue/{issue_id}",
+            "$sender": f"/linear/{body['organizationId']}",
             "$delivery_id": delivery,
             "$body": raw,
         }
@@ -355,6 +384,7 @@ def create_app() -> Starlette:
             Route(f"{worker}/heartbeat", control.heartbeat, methods=["POST"]),
             Route(f"{worker}/poll", control.poll),
             Route(f"{session}/status", control.status, methods=["POST"]),
+            Route(f"{session}/completion", control.completion, methods=["POST"]),
             Route(f"{session}/activity", control.activity, methods=["POST"]),
             Route(f"{session}/token-delta", control.token_delta, methods=["POST"]),
             Route("/api/webhooks/ingest/linear", control.webhook, methods=["POST"]),

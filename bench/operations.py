@@ -154,6 +154,20 @@ class Scene:
                 ],
             ),
             Operation(
+                "completion",
+                [
+                    request(
+                        "POST",
+                        f"/api/sessions/{session}/completion",
+                        w.token,
+                        # No two are equal, so each is stored.
+                        b'{"workerId":"%s","summary":"Done%s"}' % (w.id.encode(), NUMBER),
+                    )
+                    for w, session in both
+                ],
+                self._forget_completions,
+            ),
+            Operation(
                 "activity",
                 [
                     request(
@@ -206,6 +220,10 @@ class Scene:
         values = {"org": org, "project": project, "count": NOTES}
         await self.owner.execute(REMEMBERED, values)
         await self.owner.execute("vacuum (analyze) memories")
+
+    async def _forget_completions(self) -> None:
+        """Nothing concluded: what comes again would be a repeat."""
+        await self.owner.execute("truncate completions")
 
     async def _forget_frames(self) -> None:
         """Nothing said: what is sent again would not be stored again."""

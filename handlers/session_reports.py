@@ -43,7 +43,6 @@ async def post_session_completion(id_: str, body: dict[str, Any], user: Principa
     moved = False
     async with database.transaction() as db:
         session = await hold(db, user, id_, worker_id, body.get("leaseEpoch"))
-        await sessions.change(db, session.org_id, id_, {})
         stored = await completions.store(
             db,
             session.org_id,

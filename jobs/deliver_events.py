@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -43,20 +44,23 @@ async def deliver_events() -> int:
     They are taken one after the other, from one sender after the other.
     """
     count, sender = 0, ""
-    at_work: set[asyncio.Task[None]] = set()
+    at_work: dict[asyncio.Task[None], str] = {}  # and the line of each
     try:
         while True:
-            taken = await _take(sender) if len(at_work) < AT_ONCE else None
+            taken = None
+            if len(at_work) < AT_ONCE:
+                taken = await _take(sender, at_work.values())
             if taken is not None:
                 sender = taken.row.sender
-                at_work.add(asyncio.create_task(_deliver(taken)))
+                at_work[asyncio.create_task(_deliver(taken))] = taken.row.line
                 continue
             if not at_work:
                 break
-            done, at_work = await asyncio.wait(
+            done, _ = await asyncio.wait(
                 at_work, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             for each in done:
+                del at_work[each]
                 each.result()
             count += len(done)
     finally:
@@ -69,11 +73,11 @@ async def deliver_events() -> int:
     return count
 
 
-async def _take(last_sender: str) -> Taken | None:
+async def _take(last_sender: str, busy: Collection[str]) -> Taken | None:
     """Hold the next event, in a transaction that is left open; None when there is none."""
     async with AsyncExitStack() as transaction:
         db = await transaction.enter_async_context(database.transaction())
-        row = await webhook_events.next_due(db, last_sender)
+        row = await webhook_events.next_due(db, last_sender, busy)
         if row is not None:
             return Taken(row, db, transaction.pop_all())
     return None

@@ -1,11 +1,20 @@
 """The texts that conclude sessions."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy.dialects.postgresql import insert as upsert
+import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.tables import completions
+STORE: Final = """
+with called as (
+  update sessions set confirmed = true, updated_at = now(), last_call_at = now()
+   where org_id = %(org)s and id = %(session)s
+)
+insert into completions (org_id, session_id, lease_epoch, body_hash, summary, plan_items)
+values (%(org)s, %(session)s, %(epoch)s, %(hash)s, %(summary)s, %(items)s::jsonb)
+on conflict do nothing
+returning session_id
+"""
 
 
 async def store(
@@ -17,18 +26,17 @@ async def store(
     summary: str,
     plan_items: list[Any] | None,
 ) -> bool:
-    """Store a summary; False when the same body was stored within this attempt already."""
-    made = await db.execute(
-        upsert(completions)
-        .values(
-            org_id=org_id,
-            session_id=session_id,
-            lease_epoch=lease_epoch,
-            body_hash=body_hash,
-            summary=summary,
-            plan_items=plan_items,
-        )
-        .on_conflict_do_nothing()
-        .returning(completions.c.session_id)
+    """Store a summary, and note the call of the session, whose row is held; False when the same
+    body was stored within this attempt already."""
+    made = await db.exec_driver_sql(
+        STORE,
+        {
+            "org": org_id,
+            "session": session_id,
+            "epoch": lease_epoch,
+            "hash": body_hash,
+            "summary": summary,
+            "items": orjson.dumps(plan_items).decode(),
+        },
     )
     return made.one_or_none() is not None

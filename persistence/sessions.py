@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -11,7 +12,6 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
-    literal,
     select,
     true,
     update,
@@ -19,10 +19,11 @@ from sqlalchemy import (
 from sqlalchemy import func as sql
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from domain.principal import Principal
 from persistence import database
-from persistence.tables import sessions, workers
+from persistence.tables import sessions
 
 ISSUE: Final = "issue"
 """What a session waits for that is parked behind another one of its issue."""
@@ -54,6 +55,19 @@ select exists (select 1 from alive) as alive, s.*
 
 
 _KEY: Final = ("org_id", "id")
+
+# A write by a worker. Made by the toolkit it would cost more to make than to run.
+LOCK: Final = """
+select s.*, exists (
+         select from workers w
+          where w.id = coalesce(%(worker)s::text, s.worker_id, s.lost_by_worker_id)
+            and w.org_id = s.org_id and w.project_id = s.project_id
+            and w.registration_id = %(registration)s and w.revoked_at is null) as may_act
+  from sessions s
+ where s.org_id = %(org)s and s.id = %(session)s
+   and (%(projects)s::text[] is null or s.project_id = any (%(projects)s::text[]))
+   for update of s
+"""
 
 HELD_SINCE: Final = """
 select 1 from sessions s
@@ -98,35 +112,41 @@ async def lock(
     `may_act` beside its columns says whether the worker (or, when none is named, the one that holds
     the session) is alive, of the caller's registration and of the session's project.
     """
-    acting = sql.coalesce(literal(worker_id), sessions.c.worker_id, sessions.c.lost_by_worker_id)
-    may_act = exists().where(
-        workers.c.id == acting,
-        workers.c.org_id == sessions.c.org_id,
-        workers.c.project_id == sessions.c.project_id,
-        workers.c.registration_id == caller.registration_id,
-        workers.c.revoked_at.is_(None),
+    found = await db.exec_driver_sql(
+        LOCK,
+        {
+            "org": caller.org_id,
+            "session": session_id,
+            "worker": worker_id,
+            "registration": caller.registration_id,
+            "projects": None if caller.projects is None else list(caller.projects),
+        },
     )
-    visible = true() if caller.projects is None else sessions.c.project_id.in_(caller.projects)
-    return (
-        await db.execute(
-            select(sessions, may_act.label("may_act"))
-            .where(_of(str(caller.org_id), session_id), visible)
-            .with_for_update(of=sessions)
-        )
-    ).one_or_none()
+    return found.one_or_none()
 
 
 async def change(
     db: AsyncConnection, org_id: str, session_id: str, values: Mapping[str, Any]
 ) -> Row[Any]:
     """Write columns of a session whose row is held, and note the call; returns the new row."""
+    instants = frozenset(name for name, value in values.items() if value is database.NOW)
+    given = {name: value for name, value in values.items() if name not in instants}
     changed = await db.execute(
+        _changing(instants), {"confirmed": True, **given, "org": org_id, "session": session_id}
+    )
+    row: Row[Any] = changed.one()
+    return row
+
+
+@cache
+def _changing(instants: frozenset[str]) -> ReturningUpdate[Any]:
+    """What sets these columns to now, and those that come as values; made once each."""
+    return (
         update(sessions)
-        .where(_of(org_id, session_id))
-        .values({"confirmed": True, **values, "updated_at": sql.now(), "last_call_at": sql.now()})
+        .where(_of(bindparam("org"), bindparam("session")))
+        .values(dict.fromkeys((*instants, "updated_at", "last_call_at"), database.NOW))
         .returning(*sessions.c)
     )
-    return changed.one()
 
 
 async def add(db: AsyncConnection, values: Mapping[str, Any]) -> str | None:

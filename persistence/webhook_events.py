@@ -1,6 +1,6 @@
 """Webhook events: the durable inbox between a provider's delivery and what follows from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, case, func, insert, select, update
@@ -14,11 +14,12 @@ from persistence.tables import webhook_deliveries, webhook_events
 WAITING: Final = ("received", "failed")
 
 # An event may be worked on when it is due and nothing of its line waits before it. One that is at
-# work is locked and still waits, so it is passed over, and its line stands still meanwhile.
+# work is locked and still waits, so it is passed over, and its line stands still meanwhile. Lines
+# that the asker itself works on are named: to look behind one of them, row by row, costs.
 _MAY = """
 select e.* from webhook_events e
  where e.status in ('received', 'failed') and e.next_try_at <= now()
-   and (e.line = '' or not exists (
+   and (e.line = '' or e.line <> all (%(busy)s) and not exists (
      select 1 from webhook_events b
       where b.provider = e.provider and b.verified_by = e.verified_by and b.line = e.line
         and b.position < e.position and b.status in ('received', 'failed')))
@@ -98,12 +99,13 @@ async def store(db: AsyncConnection, values: Mapping[str, Any]) -> None:
     await db.execute(insert(webhook_events).values(**values))
 
 
-async def next_due(db: AsyncConnection, last_sender: str) -> Row[Any] | None:
+async def next_due(db: AsyncConnection, last_sender: str, busy: Collection[str]) -> Row[Any] | None:
     """Hold the next event to work on; None when there is nothing that one may work on now.
 
-    Senders take turns: `last_sender` is the one whose event was taken before.
+    Senders take turns: `last_sender` is the one whose event was taken before. `busy` are lines of
+    which the caller holds an event.
     """
-    found = await db.exec_driver_sql(NEXT_DUE, {"last": last_sender})
+    found = await db.exec_driver_sql(NEXT_DUE, {"last": last_sender, "busy": list(busy)})
     return found.one_or_none()
 
 

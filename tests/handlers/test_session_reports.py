@@ -143,6 +143,23 @@ async def test_a_completion_is_stored_once_per_attempt(make, audit_log):
     assert len(await audit_log(of="session.completion_posted")) == 2
 
 
+async def test_a_completion_is_a_call_that_keeps_the_session_a_repeat_too(make):
+    worker = await make.worker()
+    session_id = await make.claimed(worker)
+    url, body = f"/api/sessions/{session_id}/completion", {"summary": "14 tests added."}
+
+    seen = []
+    for _ in range(2):
+        await make.owner.execute(
+            "update sessions set last_call_at = null, confirmed = false where id = %s",
+            (session_id,),
+        )
+        assert (await worker.client.post(url, json=body)).status_code == 200
+        seen.append(await make.stored(session_id))
+
+    assert all(row.last_call_at is not None and row.confirmed for row in seen)
+
+
 async def test_a_completion_needs_no_worker_id_from_the_key_that_registered_the_worker(make):
     """The open-source worker posts completions without `workerId`."""
     worker = await make.worker()

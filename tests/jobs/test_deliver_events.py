@@ -200,3 +200,32 @@ async def test_an_event_given_up_for_another_transaction_is_worked_on_at_once_ag
     row = await look(event_id)
     assert tries == [event["agentSession"]["id"]] * 2
     assert (row.status, row.attempts) == ("done", 1)
+
+
+async def test_two_processes_at_once_do_each_event_once_and_keep_the_order(
+    make, workspace, send, look, run_job, audit_log
+):
+    lines = [linear_event(workspace) for _ in range(4)]
+    says = ("First", "Second")
+    events = [each for first in lines for each in (first, *(prompt(first, say) for say in says))]
+    ids = [await send(event) for event in events]
+
+    async def two_processes():
+        return sum(await asyncio.gather(deliver_events(), deliver_events()))
+
+    await run_job(two_processes)
+    await run_job(deliver_events)
+
+    seen = [await look(event_id) for event_id in ids]
+    assert {(row.status, row.attempts) for row in seen} == {("done", 1)}
+    assert len(await audit_log(of="session.queued")) == len(lines)
+    assert len(await audit_log(of="session.prompted")) == len(lines) * len(says)
+    told = await make.owner.execute(
+        "select session_id, payload from inbox_messages where org_id = %s"
+        " order by session_id, ms, seq",
+        (make.org_id,),
+    )
+    sessions_told = sorted(first["agentSession"]["id"] for first in lines)
+    assert [(row.session_id, row.payload) for row in await told.fetchall()] == [
+        (session_id, say) for session_id in sessions_told for say in says
+    ]
