@@ -42,7 +42,8 @@ STANDARD: Final = frozenset(
         "Host", "If-Match", "If-None-Match", "Last-Event-ID", "Link", "Location", "Origin",
         "Referer", "Retry-After", "Set-Cookie", "User-Agent", "WWW-Authenticate",
         "X-Forwarded-For", "Linear-Signature", "X-Linear-Signature", "X-Vercel-Signature",
-        "X-GitHub-Event", "X-Hub-Signature-256", "X-GitHub-Delivery", "Linear-Delivery", "X-Request-Id",
+        "X-GitHub-Event", "X-Hub-Signature-256", "X-GitHub-Delivery", "Linear-Delivery",
+        "X-Request-Id",
     }
 )  # fmt: skip
 """Headers of HTTP and of the providers, which no operation has to declare."""
