@@ -43,6 +43,7 @@ STANDARD: Final = frozenset(
         "Referer", "Retry-After", "Set-Cookie", "User-Agent", "WWW-Authenticate",
         "X-Forwarded-For", "Linear-Signature", "X-Linear-Signature", "X-Vercel-Signature",
         "X-GitHub-Event", "X-Hub-Signature-256", "X-GitHub-Delivery", "Linear-Delivery",
+        "X-Request-Id",
     }
 )  # fmt: skip
 """Headers of HTTP and of the providers, which no operation has to declare."""

@@ -33,7 +33,7 @@ HEADERS = {
     "Accept", "Authorization", "Content-Type", "Host", "Idempotency-Key", "Last-Event-ID",
     "Linear-Delivery", "Linear-Signature", "Origin", "Retry-After", "X-A2A-Notification-Token",
     "X-Forwarded-For", "X-GitHub-Delivery", "X-Hub-Signature-256", "X-Linear-Signature",
-    "X-Rensei-Org", "X-Rensei-Project", "X-Vercel-Signature",
+    "X-Rensei-Org", "X-Rensei-Project", "X-Request-Id", "X-Vercel-Signature",
 }  # fmt: skip
 VARIABLES = {
     "RENSEI_ORG_KEY", "RENSEI_WORKER_KEY", "RENSEI_SESSION_ID", "RENSEI_MCP_TOKEN", "RENSEI_KEY",
