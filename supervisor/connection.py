@@ -1,7 +1,8 @@
 """A connection of the web: uvicorn's, with bounds on what its client may send and how slowly.
 
 uvicorn waits for ever for a request that was begun, and keeps all that comes before its end. So
-whoever sends half a head holds a connection, and whoever sends a head without end all memory.
+whoever sends half a head holds a connection, and whoever sends a head without end all memory; and
+whoever takes nothing of an answer holds that.
 """
 
 # uvicorn's own class is untyped in parts.
@@ -43,6 +44,7 @@ class Connection(HttpToolsProtocol):
         self._other_bytes = 0
         self._waits_since = 0.0
         self._waiting: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Expect a request."""
@@ -52,6 +54,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""
         self._wait_no_more()
+        self._stop_looking()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -92,6 +95,32 @@ class Connection(HttpToolsProtocol):
         """It is whole."""
         self._awaited, self._is_begun = _Part.NOTHING, False
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent; one that takes nothing for long is cut off."""
+        super().pause_writing()
+        self._look_at_reader(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """It has taken nearly all."""
+        self._stop_looking()
+        super().resume_writing()
+
+    def _look_at_reader(self, size: int) -> None:
+        self._stop_looking()
+        self._unread = self.loop.call_later(self.patience_seconds, self._judge_reader, size)
+
+    def _judge_reader(self, size: int) -> None:
+        now = self.transport.get_write_buffer_size()
+        if now < size:
+            self._look_at_reader(now)
+        else:
+            self.transport.abort()
+
+    def _stop_looking(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     @property
     def _is_answering(self) -> bool:

@@ -29,6 +29,8 @@ async def echo(scope, receive, send):
         if not message.get("more_body"):
             break
     said = b"%d" % count
+    if scope["path"] == "/much":
+        said = bytes(16 * 1024 * 1024)
     headers = [(b"content-length", b"%d" % len(said))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": said})
@@ -134,6 +136,31 @@ async def test_who_never_ends_a_line_is_cut_off_soon(port, begin):
 
     assert taken < 16 * 1024 * 1024
     assert said == b"" or b"HTTP/1.1 431 " in said
+
+
+async def taken_of_much(port, before, between):
+    """How many bytes of a long answer arrive at a client that takes it so slowly."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET /much HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    taken = 0
+    try:
+        await asyncio.sleep(before)
+        while part := await reader.read(65536):
+            taken += len(part)
+            await asyncio.sleep(between)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+    return taken
+
+
+async def test_who_takes_nothing_of_an_answer_is_cut_off(port):
+    assert await taken_of_much(port, 1.5, 0) < 16 * 1024 * 1024
+
+
+async def test_who_takes_an_answer_slowly_is_given_all_of_it(port):
+    assert await taken_of_much(port, 0, 0.0005) > 16 * 1024 * 1024
 
 
 async def test_a_body_that_comes_along_is_waited_for(port):
