@@ -43,7 +43,7 @@ dev: $(VENV)/.dev ## The same, started anew when the YAML or the code changes
 	@exec $(RUN) scripts/dev.py
 
 test: $(VENV)/.dev ## The tests, in under ten minutes
-	$(PYTEST) -n 4 --dist worksteal -m "not prove and not browser and not conformance"
+	$(PYTEST) -n 3 --dist worksteal -m "not prove and not browser and not conformance"
 
 demo: $(VENV)/.dev ## A fleet at work on the server of `make run`, to watch and to kill; ARGS=--help
 	@exec $(RUN) -m demo $(ARGS)

@@ -364,7 +364,9 @@ async def test_a_client_is_made_with_a_secret_that_is_kept_nowhere(make, owner, 
 
     found = await owner.execute("select m::text as all from m2m_clients m")
     table = "\n".join(row.all for row in await found.fetchall())
-    found = await owner.execute("select payload::text as text from happened")
+    found = await owner.execute(
+        "select payload::text as text from happened where org_id = %s", (make.org_id,)
+    )
     audit = "\n".join(row.text for row in await found.fetchall())
     assert client["clientId"].startswith("m2m_")
     assert len(client["clientId"]) == 36

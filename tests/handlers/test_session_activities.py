@@ -408,7 +408,9 @@ async def assert_flat(make, many):
         await costs.vacuum(make, "sessions", "activities", "organizations")
         for name, asked in statements.items():
             plan, pages[count, name] = await costs.explained(make.owner, *asked)
-            assert costs.scanned(plan).isdisjoint({"sessions", "activities"}), name
+            # A thousand rows may be read as they lie; what counts is that many are not.
+            if count == many:
+                assert costs.scanned(plan).isdisjoint({"sessions", "activities"}), name
         seconds[count] = await timed(make, sessionId=watched)
         await costs.forget_completed(make)
     print("\n", {count: f"{each * 1e3:.2f} ms" for count, each in seconds.items()}, pages)

@@ -424,7 +424,7 @@ async def test_a_session_that_ended_in_linear_is_stopped(anonymous, make, run_jo
     workspace_id = await mapped(make)
     created = linear_event(workspace_id)
     session_id = created["agentSession"]["id"]
-    updated = linear_event(workspace_id, session_id)
+    updated = linear_event(workspace_id, session_id, id=created["agentSession"]["issue"]["id"])
     updated["action"] = "updated"
     updated["agentSession"]["state"] = "completed"
 
