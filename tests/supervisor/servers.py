@@ -128,15 +128,19 @@ class Server:
                     found.append(process)
         return found
 
+    def having(self, *words: str) -> list[psutil.Process]:
+        """Its processes, but for the first, whose command holds all these words."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error):  # it may end while it is looked at
+                command = " ".join(process.cmdline())
+                if all(word in command for word in words) and process.pid != self.process.pid:
+                    found.append(process)
+        return found
+
     def one(self, *words: str) -> psutil.Process:
-        """The oldest of its processes whose command holds all these words."""
-        found = [
-            process
-            for process in self.processes()
-            if all(word in " ".join(process.cmdline()) for word in words)
-            and process.pid != self.process.pid
-        ]
-        return min(found, key=lambda process: process.create_time())
+        """The oldest of these."""
+        return min(self.having(*words), key=lambda process: process.create_time())
 
     def end(self) -> None:
         if self.process.poll() is None:

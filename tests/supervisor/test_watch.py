@@ -15,9 +15,9 @@ def dies_and_returns(server: Server, *words: str) -> int:
     """Kill the process with these words in its command; the new one's pid."""
     victim = server.one(*words)
     victim.kill()
-    assert eventually(lambda: not victim.is_running() or victim.status() == "zombie")
+    victim.wait(15)
     assert eventually(server.healthy)
-    assert eventually(lambda: any(words[0] in " ".join(p.cmdline()) for p in server.processes()))
+    assert eventually(lambda: server.having(*words))
     return int(server.one(*words).pid)
 
 
