@@ -331,7 +331,7 @@ def test_the_keyboard_does_it_all(page):
     assert page.locator(STATUS).get_attribute("role") == "status"
     page.locator(".playground > .try").focus()
     page.keyboard.press("Enter")
-    assert page.locator(".pg-form").is_hidden()
+    page.locator(".pg-form").wait_for(state="hidden")
     assert page.locator(".playground > .try").get_attribute("aria-expanded") == "false"
 
 
