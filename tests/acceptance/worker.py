@@ -154,8 +154,9 @@ class Worker:
     async def _call(
         self, line: str, method: str, path: str, body: Any = None, about: Run | None = None
     ) -> tuple[int, dict[str, Any]]:
+        # Whose id is in the body is also whose token is sent, however often it has to be sent.
+        token = self._key if line == "1" else self._wire.token
         await self._standing.wait()
-        token = self._key if line == "1" else None
         answer = await self._wire.call(
             line, method, path, body, about=about.id if about else None, token=token
         )

@@ -89,7 +89,7 @@ async def kill_jobs(server, kills, killed, until):
 
 
 async def test_a_backlog_goes_whole_whoever_is_killed_and_what_is_kept_stays(
-    serve, connect, scaled, capsys
+    serve, connect, scaled, capsys, monkeypatch
 ):
     count = scaled(FULL, 2000)
     server = serve(RENSEI_ACTIVITIES_KEPT_SECONDS="2592000")
@@ -100,13 +100,16 @@ async def test_a_backlog_goes_whole_whoever_is_killed_and_what_is_kept_stays(
     async with owner.transaction():  # a job that runs meanwhile sees all of it, or nothing
         for statement in FILL.split(";"):
             await owner.execute(statement, values)
-    settings.use(settings.Settings.from_environment({"RENSEI_ACTIVITIES_KEPT_SECONDS": "2592000"}))
-    await database.connect(server.owner_url)
+    kept = {"RENSEI_ACTIVITIES_KEPT_SECONDS": "2592000"}
+    monkeypatch.setattr(settings, "_current", settings.Settings.from_environment(kept))
+    here = database.Database(server.owner_url)
+    await here.open()
     begun, cpu, killed, halves = time.monotonic(), time.process_time(), [], []
 
     async def prune_here():
         while (await (await owner.execute(LEFT)).fetchone()).old:
-            await prune()
+            with database.using(here):
+                await prune()
             rows = await owner.execute(HALF, values)
             halves.extend(await rows.fetchall())
 
@@ -116,7 +119,7 @@ async def test_a_backlog_goes_whole_whoever_is_killed_and_what_is_kept_stays(
         await asyncio.wait_for(pruning, 120 + count / 50)
     finally:
         await killing
-        await database.disconnect()
+        await here.close()
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
     row = await (await owner.execute(LEFT)).fetchone()
 
