@@ -103,7 +103,6 @@ async def test_thirty_two_writers_and_sealers_that_are_cut_off_and_killed(
     # Not so often that no process lives to seal: it takes a while to start.
     pause = max(LEAST_KILL_SECONDS, KILL_SECONDS * seconds / SECONDS)
     written = defaultdict(list)
-    ended = time.monotonic() + seconds
     chance = random.Random(SEED)
     sealers = Sealers(lasting, tmp_path / "checkpoints")
     cut_off = 0
@@ -138,6 +137,7 @@ async def test_thirty_two_writers_and_sealers_that_are_cut_off_and_killed(
     superuser = await psycopg.AsyncConnection.connect(
         lasting.postgres.url(SUPERUSER), autocommit=True, row_factory=namedtuple_row
     )
+    ended = time.monotonic() + seconds
     try:
         await asyncio.gather(*map(write, range(WRITERS)), end_connections(), kill())
         drained = await drain(superuser)
