@@ -64,6 +64,8 @@ async def deliver_events() -> int:
                 each.result()
             count += len(done)
     finally:
+        # One that has not begun would not give its transaction back.
+        await asyncio.sleep(0)
         for each in at_work:
             each.cancel()
         await asyncio.gather(*at_work, return_exceptions=True)

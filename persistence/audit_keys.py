@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import database
@@ -22,6 +22,8 @@ with made as (
 insert into audit_keys (kid, workspace_id, public_key, created_at)
 values (%(kid)s, %(workspace)s, %(public)s, clock_timestamp())
 """
+
+_ONE_AT_A_TIME: Final = text("select pg_advisory_xact_lock(hashtextextended(:place, 0))")
 
 
 async def list_of(workspace_id: str) -> list[Any]:
@@ -64,11 +66,13 @@ async def create(
 
 
 async def count_of_last_hour(db: AsyncConnection, workspace_id: str) -> int:
-    """How many keys a workspace has made within an hour."""
+    """How many keys a workspace has made within an hour; none is added until this transaction
+    ends."""
+    await db.execute(_ONE_AT_A_TIME, {"place": f"audit key/{workspace_id}"})
     counted = await db.scalar(
         select(func.count()).where(
             audit_keys.c.workspace_id == workspace_id,
-            audit_keys.c.created_at > func.now() - func.make_interval(0, 0, 0, 0, 1),
+            audit_keys.c.created_at > func.now() - text("interval '1 hour'"),
         )
     )
     return int(counted or 0)

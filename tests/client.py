@@ -123,6 +123,7 @@ async def judge(response: httpx.Response) -> None:
     if seen in _good:
         return
     try:
+        # mypy does not see that attributes will do where openapi-core's protocols have properties.
         _judge().validate_response(asked, _Answered(response))  # type: ignore[arg-type]
     except PathError:
         # A path or a method that the contract does not have can only be refused.
