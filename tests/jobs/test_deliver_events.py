@@ -1,12 +1,16 @@
 """Events are worked on once, in the order of their line, and tried again when they fail."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from sqlalchemy import exc
 
-from jobs.deliver_events import deliver_events
+from domain.errors import Unavailable
+from jobs import deliver_events as delivering
+from jobs.deliver_events import Taken, deliver_events
 from persistence import sessions
 from tests.conftest import LINEAR_SECRET
 from tests.factories import linear_event, signed
@@ -229,3 +233,27 @@ async def test_two_processes_at_once_do_each_event_once_and_keep_the_order(
     assert [(row.session_id, row.payload) for row in await told.fetchall()] == [
         (session_id, say) for session_id in sessions_told for say in says
     ]
+
+
+async def test_what_was_taken_when_the_run_breaks_off_is_given_back(monkeypatch):
+    """The database goes away between two events, and the first has not even begun."""
+    given_back, transaction = [], AsyncExitStack()
+    transaction.callback(given_back.append, True)
+    row = SimpleNamespace(sender="a", line="a issue/1", provider="linear", body=b"", verified_by="")
+    takes = iter([Taken(row, None, transaction)])
+
+    async def take(*_):
+        for each in takes:
+            return each
+        raise Unavailable("away")
+
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(delivering, "_take", take)
+    monkeypatch.setattr(delivering, "owner_of", never)
+
+    with pytest.raises(Unavailable):
+        await deliver_events()
+
+    assert given_back == [True]
